@@ -1,0 +1,45 @@
+/* Every limit on hostile input and its reason. A limit is far above what published models need and far below what would hurt a small machine. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#include <stdint.h>
+
+/* Files */
+#define LIMIT_TENSORS 1000000            /* largest published MoE checkpoints have some 100,000 */
+#define LIMIT_TENSOR_DIMENSIONS 4        /* GGUF allows 4; a logical weight has at most 3 */
+#define LIMIT_TENSOR_NAME 1024           /* bytes; GGUF writers keep to 64 */
+#define LIMIT_METADATA_KEYS 100000       /* real files have below 200 */
+#define LIMIT_METADATA_KEY 65535         /* bytes; the GGUF specification's own limit */
+#define LIMIT_METADATA_STRING (64u << 20) /* bytes; chat templates reach some 100 kB */
+#define LIMIT_METADATA_ARRAY (16u << 20) /* elements; vocabularies reach some 300,000 */
+#define LIMIT_METADATA_DEPTH 4           /* arrays in arrays */
+#define LIMIT_METADATA_MEMORY (1u << 30) /* bytes held for all metadata of one file */
+
+/* Models */
+#define LIMIT_LAYERS 1024         /* deepest published: below 200 */
+#define LIMIT_WIDTH (1 << 20)     /* hidden, feed-forward and similar sizes; published: below 100,000 */
+#define LIMIT_HEADS 4096
+#define LIMIT_HEAD_WIDTH 1024
+#define LIMIT_VOCABULARY (4 << 20) /* tokens; published: some 300,000 */
+#define LIMIT_CONTEXT (64 << 20)   /* tokens; positions stay exact in int32 */
+#define LIMIT_SPLIT_SEGMENTS 64    /* S of the split-stable sums */
+
+/* Text */
+#define LIMIT_TEXT (64u << 20)           /* bytes tokenized in one call */
+#define LIMIT_TOKEN_BYTES 65535          /* bytes of one vocabulary entry */
+#define LIMIT_TEMPLATE_SOURCE (1u << 20) /* bytes; published: below 100 kB */
+#define LIMIT_TEMPLATE_NODES 200000      /* parsed nodes */
+#define LIMIT_TEMPLATE_DEPTH 200         /* nesting of blocks, expressions, macro calls */
+#define LIMIT_TEMPLATE_STEPS 20000000    /* evaluation steps of one rendering: bounds loops */
+#define LIMIT_TEMPLATE_OUTPUT (64u << 20) /* bytes rendered */
+#define LIMIT_TEMPLATE_MEMORY (512u << 20) /* bytes of values made while rendering */
+
+/* Engine */
+#define LIMIT_SEQUENCES 4096      /* running at once */
+#define LIMIT_QUEUED_REQUESTS 65536
+#define LIMIT_STOP_STRINGS 64     /* per request */
+#define LIMIT_STOP_STRING 4096    /* bytes */
+#define LIMIT_CHOICES 128         /* n of one request */
+#define LIMIT_LOGPROBS 64         /* alternatives reported per token */
+
+#endif
