@@ -26,7 +26,8 @@ static int check_regular(const char *path, const struct stat *status, struct err
 {
     if (S_ISREG(status->st_mode))
         return 0;
-    return error_set(err, SAMPAN_EIO, "opening '%s': it is %s, expected a regular file", path, S_ISDIR(status->st_mode) ? "a folder" : "a pipe, socket or device");
+    return error_set(err, SAMPAN_EIO, "opening '%s': it is %s, expected a regular file", path,
+                     S_ISDIR(status->st_mode) ? "a folder" : "a pipe, socket or device");
 }
 
 int file_open(const char *path, struct file **file, struct error *err)
@@ -80,8 +81,9 @@ int file_read(const struct file *file, uint64_t offset, void *destination, size_
         if (got < 0)
             return error_set(err, SAMPAN_EIO, "reading '%s' at offset %" PRIu64 ": %s", file->path, offset + done, strerror(errno));
         if (got == 0)
-            return error_set(err, SAMPAN_EIO, "reading '%s': the file ends at offset %" PRIu64 ", expected %zu more bytes; it is truncated or was changed while it was read", file->path, offset + done,
-                             length - done);
+            return error_set(err, SAMPAN_EIO,
+                             "reading '%s': the file ends at offset %" PRIu64 ", expected %zu more bytes; it is truncated or was changed while it was read",
+                             file->path, offset + done, length - done);
         done += (size_t)got;
     }
     return 0;

@@ -88,13 +88,15 @@ struct chip_interface {
 
     /* Compiles: checks (program_check, supports), reads the weights from their files into the chip's own layout by pread, piece by piece (never a second
      * whole copy), allocates buffers and caches. The program and its files may be gone afterwards unless the chip's description says otherwise. */
-    int (*plan_create)(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress, struct plan **plan, struct error *err);
+    int (*plan_create)(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress, struct plan **plan,
+                       struct error *err);
     void (*plan_free)(struct plan *plan); /* waits for what is in flight; NULL is legal */
     void (*plan_describe)(const struct plan *plan, struct plan_description *description);
 
     /* Accepts a step. The step and its arrays stay unchanged until it was waited for. SAMPAN_EBUSY when max_steps_in_flight are out. */
     int (*plan_submit)(struct plan *plan, const struct step *step, struct error *err);
-    /* The oldest step in flight: waits at most timeout_ns (UINT64_MAX: for ever), SAMPAN_ETIMEOUT when it is not done. A step that failed gives its error here or
+    /* The oldest step in flight: waits at most timeout_ns (UINT64_MAX: for ever), SAMPAN_ETIMEOUT when it is not done. A step that failed gives its
+       error here or
      * in submit. The result's arrays stay valid until the next wait. */
     int (*plan_wait)(struct plan *plan, uint64_t timeout_ns, struct step_result *result, struct error *err);
 

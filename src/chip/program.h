@@ -256,6 +256,7 @@ int32_t program_add_weight(struct program_builder *builder, const struct logical
 int32_t program_add_group(struct program_builder *builder, const struct program_cache_group *group);
 void program_add_op(struct program_builder *builder, const struct op *op); /* copies it, label included */
 /* Runs program_check; *program lives in the arena. */
-int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program, struct error *err);
+int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program,
+                           struct error *err);
 
 #endif

@@ -3,7 +3,8 @@
  * Pure logic: base/ and text/ only. It runs in a thread of its own (engine_start) or, in tests, turn by turn (engine_turn) against a simulated executor and
  * clock. Callers talk to it through three calls (submit, next_event, cancel) and a descriptor that polls readable while an event waits.
  *
- * Flow control: a full queue is a clear refusal (SAMPAN_EBUSY), never growth. A slow reader costs nothing: each stream has at most one event pending, which carries
+ * Flow control: a full queue is a clear refusal (SAMPAN_EBUSY), never growth. A slow reader costs nothing: each stream has at most one event
+ * pending, which carries
  * everything since the last one; what was not read yet lives in the stream's own token log, whose size is known when the request is accepted.
  *
  * Determinism: with an executor that guarantees GUARANTEE_BATCH, a request's tokens are a function of (model, prompt, parameters, seed) alone: not of what else
@@ -95,7 +96,8 @@ struct engine_event {
 };
 
 /* The engine opens its first executor at once. `tokenizer` may be NULL: then events carry no text and stops are refused; otherwise it outlives the engine. */
-int engine_create(const struct executor_factory *factory, const struct tokenizer *tokenizer, const struct engine_options *options, struct engine **engine, struct error *err);
+int engine_create(const struct executor_factory *factory, const struct tokenizer *tokenizer, const struct engine_options *options, struct engine **engine,
+                  struct error *err);
 void engine_free(struct engine *engine); /* stops the thread; streams end without further events. NULL is legal */
 
 int engine_start(struct engine *engine, struct error *err); /* makes the engine's thread */
@@ -105,7 +107,8 @@ int engine_turn(struct engine *engine, uint64_t timeout_ns, struct error *err);
 
 /* ---- Callers; any thread. */
 
-/* Accepts a request or refuses it: SAMPAN_EINVAL (parameters, named), SAMPAN_ELIMIT (prompt longer than the context or than all blocks: both numbers), SAMPAN_EBUSY. */
+/* Accepts a request or refuses it: SAMPAN_EINVAL (parameters, named), SAMPAN_ELIMIT (prompt longer than the context or than all blocks: both
+ * numbers), SAMPAN_EBUSY. */
 int engine_submit(struct engine *engine, const struct engine_request *request, uint64_t *id, struct error *err);
 void engine_cancel(struct engine *engine, uint64_t id); /* its last event is FINISH_CANCELLED, unless it ended just before; unknown ids are ignored */
 

@@ -19,7 +19,8 @@ struct model_family {
     const char *const *architectures; /* NULL-terminated */
     /* Tensor name patterns ("rope_freqs.weight", "blk.*.attn_rot_embd") that may be present and are not used, with the reason. NULL-terminated pairs. */
     const char *const *known_unused;
-    int (*write_program)(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program, struct error *err);
+    int (*write_program)(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program,
+                         struct error *err);
 };
 
 extern const struct model_family *const model_families[]; /* NULL-terminated */
@@ -27,8 +28,10 @@ extern const struct model_family *const model_families[]; /* NULL-terminated */
 /* The family of a checkpoint; SAMPAN_EUNSUPPORTED names the architecture found and those known. */
 int model_find_family(const struct checkpoint *checkpoint, const struct model_family **family, struct error *err);
 
-/* Writes the program and checks that every tensor of the file is used by it or known as unused: a missing or superfluous one, one of the wrong shape or type, is an
+/* Writes the program and checks that every tensor of the file is used by it or known as unused: a missing or superfluous one, one of the wrong shape
+ * or type, is an
  * error that names it. */
-int model_write_program(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program, struct error *err);
+int model_write_program(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program,
+                        struct error *err);
 
 #endif

@@ -45,7 +45,8 @@ struct text_span {
 
 /* Appends the tokens of text[0..length) to `list`. With n_spans == 0 the whole text has ORIGIN_DATA. Merges and pre-tokens go across a change of origin as
  * the model expects (the text is one string); only the recognition of added tokens looks at the origin. No BOS or EOS is added. */
-int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length, const struct text_span *spans, size_t n_spans, struct token_list *list, struct error *err);
+int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length, const struct text_span *spans, size_t n_spans, struct token_list *list,
+                     struct error *err);
 
 /* What the post-processor does to a plain text: BOS in front, EOS behind, where the model says so. tokenizer_encode_plain = that around an encode of
  * trusted text (ORIGIN_TEMPLATE when `special`). */
