@@ -40,6 +40,6 @@
 #define LIMIT_STOP_STRINGS 64     /* per request */
 #define LIMIT_STOP_STRING 4096    /* bytes */
 #define LIMIT_CHOICES 128         /* n of one request */
-#define LIMIT_LOGPROBS 64         /* alternatives reported per token */
+#define LIMIT_LOGPROBS 1024       /* alternatives reported per token; parity tools compare some hundred */
 
 #endif

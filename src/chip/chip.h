@@ -37,6 +37,7 @@ struct chip_description {
     int32_t block_tokens;      /* preferred tokens per cache block */
     int32_t max_steps_in_flight; /* 1: submit before wait, one at a time */
     int32_t max_top;             /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
+    enum tensor_type cache_type; /* preferred element type of keys and values: what an executor takes when nothing else is asked */
 };
 
 /* Sizes a plan is compiled for; the step never exceeds them. */
