@@ -1,0 +1,20 @@
+# Shortcuts for people; the build itself is CMake (CMakePresets.json), the usual ways in are ./run and ./test.
+SOURCES = $(shell git ls-files '*.c' '*.h')
+
+all:
+	@cmake --preset release >/dev/null && cmake --build --preset release
+
+format:
+	clang-format -i $(SOURCES)
+
+lint: all
+	clang-tidy -p build/release --quiet $(filter src/%.c,$(SOURCES))
+	cppcheck --quiet --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem --error-exitcode=1 -Isrc -Iinclude src
+
+test asan tsan fuzz tidy score:
+	./test $(filter-out test,$@)
+
+clean:
+	rm -rf build
+
+.PHONY: all format lint test asan tsan fuzz tidy score clean
