@@ -149,7 +149,7 @@ struct op_rope_cache {
     int32_t n_heads;
     int32_t rotary_width;      /* even, at most key_width; 0: no rotation */
     enum rope_pairing pairing;
-    const double *frequencies; /* [rotary_width / 2], radians per position, scaling rules already applied */
+    const double *frequencies; /* [rotary_width / 2], radians per position, scaling rules already applied; lives as long as the program */
     float magnitude;           /* of cos and sin; 1 unless a scaling rule says otherwise */
     int32_t group, layer;      /* cache group, layer index within it */
 };
@@ -235,18 +235,27 @@ const char *op_kind_name(enum op_kind kind);
 void op_get_operands(const struct op *op, struct op_operands *operands);
 
 /* Checks a program: indices in range, widths that fit each operation, buffers written before they are read, parts that make up their weights.
- * SAMPAN_EINVAL with the operation's label. Chips call it before compiling: after it, indices may be trusted. */
+ * A buffer that no operation writes without reading it is an input, written from outside (plan_write_buffer: tests of single operations); model/ never
+ * leaves one. SAMPAN_EINVAL with the operation's label. Chips call it before compiling: after it, indices may be trusted. */
 int program_check(const struct program *program, struct error *err);
 
 /* Bytes of all weights as published; bytes of cache per token (all groups) with `element_bytes` per element. */
 uint64_t program_weight_bytes(const struct program *program);
 uint64_t program_cache_bytes_per_token(const struct program *program, int element_bytes);
 
+/* Reads the program aloud: sizes, then one operation per line with its buffers, widths, weights and types. Runs of layers that differ only in their number are
+ * told once ("layers 1 to 29 as layer 0") unless `whole`. A failure is kept in the buffer (out->failed). */
+struct buffer;
+void program_print(const struct program *program, bool whole, struct buffer *out);
+
+/* The number of inputs of a program (see program_check); *first names one. */
+int32_t program_count_inputs(const struct program *program, int32_t *first);
+
 /* Columns [*first, *last) of segment i of a weight (see logical_weight); false where it is empty. */
 bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *first, int64_t *last);
 
 /* ---- Building: a small growing builder on an arena, used by model/ and by tests. Functions return the new index; a failure (memory, limits) is kept
- * in the builder and reported by program_builder_finish. */
+ * in the builder and reported by program_builder_finish. Names and labels are copied; frequencies, files and memory of parts are only referred to. */
 
 struct program_builder;
 

@@ -1,0 +1,315 @@
+/* Compiling for the reference chip: a copy of the program, its weights read as published, a buffer of its own for each program buffer, the caches. */
+#include "chip/reference/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { PLAN_ARENA_LIMIT = 1 << 30, READ_PIECE = 8 << 20 /* bytes read between two reports of progress */ };
+
+/* ---- The plan's own copy of the program. */
+
+static int copy_op(struct reference_plan *plan, struct program_builder *builder, const struct op *op, struct error *err)
+{
+    struct op copy = *op;
+    if (op->kind == OP_ROPE_CACHE && op->rope_cache.rotary_width) {
+        size_t count = (size_t)op->rope_cache.rotary_width / 2;
+        double *frequencies = arena_alloc_array(&plan->arena, count, sizeof *frequencies);
+        if (!frequencies)
+            return error_no_memory(err, "copying a program");
+        memcpy(frequencies, op->rope_cache.frequencies, count * sizeof *frequencies);
+        copy.rope_cache.frequencies = frequencies;
+    }
+    program_add_op(builder, &copy);
+    return 0;
+}
+
+static int copy_program(struct reference_plan *plan, const struct program *program, struct error *err)
+{
+    struct program_builder *builder;
+    int status = program_builder_create(&plan->arena, program->name, &builder, err);
+    if (status)
+        return status;
+    for (int32_t b = 0; b < program->n_buffers; b++)
+        program_add_buffer(builder, program->buffers[b].name, program->buffers[b].width, program->buffers[b].rows);
+    for (int32_t w = 0; w < program->n_weights; w++)
+        program_add_weight(builder, &program->weights[w]);
+    for (int32_t g = 0; g < program->n_groups; g++)
+        program_add_group(builder, &program->groups[g]);
+    for (int32_t i = 0; !status && i < program->n_ops; i++)
+        status = copy_op(plan, builder, &program->ops[i], err);
+    return status ? status
+                  : program_builder_finish(builder, program->n_vocabulary, program->n_layers, program->context_length, &plan->program, err);
+}
+
+static int check_limits(struct plan_limits *limits, const struct program *program, struct error *err)
+{
+    if (!limits->block_tokens)
+        limits->block_tokens = REFERENCE_BLOCK_TOKENS;
+    if (limits->block_tokens < 1 || ATTENTION_SPAN % limits->block_tokens)
+        return error_set(err, SAMPAN_EINVAL, "blocks of %d tokens, expected a divisor of %d", limits->block_tokens, ATTENTION_SPAN);
+    const struct {
+        const char *what;
+        int32_t found, least, most;
+    } sizes[] = {
+        {"max_tokens", limits->max_tokens, 1, LIMIT_CONTEXT},
+        {"max_sequences", limits->max_sequences, 1, LIMIT_SEQUENCES},
+        {"max_logit_rows", limits->max_logit_rows, 0, limits->max_tokens},
+        {"max_context", limits->max_context, 1, LIMIT_CONTEXT},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (sizes[i].found < sizes[i].least || sizes[i].found > sizes[i].most)
+            return error_set(err, SAMPAN_EINVAL, "%s is %d, expected %d to %d", sizes[i].what, sizes[i].found, sizes[i].least, sizes[i].most);
+    for (int32_t g = 0; g < program->n_groups; g++)
+        if (limits->n_blocks[g] < 1)
+            return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %d blocks, expected at least 1", program->groups[g].name, limits->n_blocks[g]);
+    return 0;
+}
+
+/* ---- Weights. */
+
+static void *keep_allocation(struct reference_plan *plan, void *memory)
+{
+    if (memory)
+        plan->allocations[plan->n_allocations++] = memory;
+    return memory;
+}
+
+/* The bytes of a part equal to this one that was read before, or NULL: a tied head shares its embedding's. */
+static const unsigned char *find_loaded(const struct reference_plan *plan, int32_t weight, int32_t part)
+{
+    const struct weight_part *wanted = &plan->program->weights[weight].parts[part];
+    for (int32_t w = 0; w <= weight; w++) {
+        int32_t n_parts = w == weight ? part : plan->program->weights[w].n_parts;
+        for (int32_t p = 0; p < n_parts; p++) {
+            const struct weight_part *found = &plan->program->weights[w].parts[p];
+            if (found->file == wanted->file && found->offset == wanted->offset && found->memory == wanted->memory && found->bytes == wanted->bytes)
+                return plan->weights[w].parts[p];
+        }
+    }
+    return NULL;
+}
+
+static int read_part(const struct weight_part *part, unsigned char *bytes, const struct progress *progress, uint64_t done, uint64_t total, struct error *err)
+{
+    if (!part->file) {
+        memcpy(bytes, part->memory, part->bytes);
+        return 0;
+    }
+    for (uint64_t at = 0; at < part->bytes; at += READ_PIECE) {
+        uint64_t piece = part->bytes - at < READ_PIECE ? part->bytes - at : READ_PIECE;
+        int status = file_read(part->file, part->offset + at, bytes + at, (size_t)piece, err);
+        if (status) {
+            error_prefix(err, "reading tensor '%s'", part->name);
+            return status;
+        }
+        if (progress && progress->report && progress->report(progress->self, done + at + piece, total))
+            return error_set(err, SAMPAN_ECANCELLED, "loading was stopped while reading tensor '%s'", part->name);
+    }
+    return 0;
+}
+
+static int load_weight(struct reference_plan *plan, int32_t w, const struct progress *progress, uint64_t total, struct error *err)
+{
+    const struct logical_weight *weight = &plan->program->weights[w];
+    struct reference_weight *loaded = &plan->weights[w];
+    loaded->parts = arena_alloc_array(&plan->arena, (size_t)weight->n_parts, sizeof *loaded->parts);
+    if (!loaded->parts)
+        return error_no_memory(err, "loading weights");
+    for (int32_t p = 0; p < weight->n_parts; p++) {
+        loaded->parts[p] = find_loaded(plan, w, p);
+        if (loaded->parts[p])
+            continue;
+        unsigned char *bytes = keep_allocation(plan, mem_alloc_aligned(64, (size_t)weight->parts[p].bytes));
+        if (!bytes)
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while loading tensor '%s' (%llu bytes, after %llu of %llu)", weight->parts[p].name,
+                             (unsigned long long)weight->parts[p].bytes, (unsigned long long)plan->description.weight_bytes, (unsigned long long)total);
+        int status = read_part(&weight->parts[p], bytes, progress, plan->description.weight_bytes, total, err);
+        if (status)
+            return status;
+        loaded->parts[p] = bytes;
+        plan->description.weight_bytes += weight->parts[p].bytes;
+    }
+    if (weight->role != WEIGHT_VECTOR)
+        return 0;
+    loaded->vector = keep_allocation(plan, mem_alloc_array((size_t)weight->columns, sizeof *loaded->vector));
+    if (!loaded->vector)
+        return error_no_memory(err, "loading weights");
+    reference_weight_row(plan, w, 0, loaded->vector);
+    return 0;
+}
+
+static int load_weights(struct reference_plan *plan, const struct progress *progress, struct error *err)
+{
+    const struct program *program = plan->program;
+    size_t n_allocations = 0;
+    for (int32_t w = 0; w < program->n_weights; w++)
+        n_allocations += (size_t)program->weights[w].n_parts + 1;
+    plan->weights = arena_alloc_array(&plan->arena, (size_t)program->n_weights, sizeof *plan->weights);
+    plan->allocations = arena_alloc_array(&plan->arena, n_allocations, sizeof *plan->allocations);
+    if (!plan->weights || !plan->allocations)
+        return error_no_memory(err, "loading weights");
+    uint64_t total = program_weight_bytes(program);
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        int status = load_weight(plan, w, progress, total, err);
+        if (status)
+            return status;
+    }
+    return 0;
+}
+
+/* ---- Buffers, caches, results. */
+
+static int make_buffers(struct reference_plan *plan, struct error *err)
+{
+    const struct program *program = plan->program;
+    plan->buffers = arena_alloc_array(&plan->arena, (size_t)program->n_buffers, sizeof *plan->buffers);
+    if (!plan->buffers)
+        return error_no_memory(err, "making buffers");
+    for (int32_t b = 0; b < program->n_buffers; b++) {
+        int32_t rows = program->buffers[b].rows == ROWS_TOKENS ? plan->limits.max_tokens : plan->limits.max_logit_rows;
+        size_t bytes = (size_t)rows * (size_t)program->buffers[b].width * sizeof(float); /* below 2^26 * 2^22 * 4 */
+        plan->buffers[b] = mem_zalloc(bytes);
+        if (!plan->buffers[b])
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while making buffer '%s' of %d rows of %d (%zu bytes): use a smaller max_tokens", program->buffers[b].name,
+                             rows, program->buffers[b].width, bytes);
+        plan->description.buffer_bytes += bytes;
+    }
+    return 0;
+}
+
+static int make_caches(struct reference_plan *plan, struct error *err)
+{
+    const struct program *program = plan->program;
+    uint64_t element = reference_cache_element_bytes(plan->limits.cache_type);
+    plan->caches = arena_alloc_array(&plan->arena, (size_t)program->n_groups, sizeof *plan->caches);
+    if (!plan->caches)
+        return error_no_memory(err, "making the cache");
+    for (int32_t g = 0; g < program->n_groups; g++) {
+        const struct program_cache_group *group = &program->groups[g];
+        struct reference_cache *cache = &plan->caches[g];
+        /* At most 2^12 heads * 2^11 elements * 4 bytes * 2^8 tokens * 2^10 layers = 2^43 */
+        cache->token_bytes = (uint64_t)group->n_kv_heads * ((uint64_t)group->key_width + (uint64_t)group->value_width) * element;
+        cache->layer_bytes = cache->token_bytes * (uint64_t)plan->limits.block_tokens;
+        cache->block_bytes = cache->layer_bytes * (uint64_t)group->n_layers;
+        cache->bytes = mem_zalloc_array((size_t)plan->limits.n_blocks[g], (size_t)cache->block_bytes);
+        if (!cache->bytes)
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while making cache group '%s': %d blocks of %llu bytes; use fewer blocks or a smaller context", group->name,
+                             plan->limits.n_blocks[g], (unsigned long long)cache->block_bytes);
+        plan->description.group_block_bytes[g] = cache->block_bytes;
+        plan->description.cache_bytes += cache->block_bytes * (uint64_t)plan->limits.n_blocks[g];
+    }
+    return 0;
+}
+
+static int make_scratch(struct reference_plan *plan, struct error *err)
+{
+    uint64_t most = 1;
+    for (int32_t i = 0; i < plan->program->n_ops; i++) {
+        const struct op *op = &plan->program->ops[i];
+        uint64_t needed = op->kind == OP_LINEAR      ? reference_linear_scratch(plan->program, &op->linear)
+                          : op->kind == OP_ATTENTION ? reference_attention_scratch(plan->program, &plan->limits, &op->attention)
+                                                     : 0;
+        most = needed > most ? needed : most;
+    }
+    size_t rows = (size_t)plan->limits.max_logit_rows;
+    plan->scratch = mem_alloc_array((size_t)most, sizeof *plan->scratch);
+    plan->token_ids = mem_alloc_array((size_t)plan->limits.max_tokens, sizeof *plan->token_ids);
+    plan->previous_wants = mem_zalloc_array(rows, sizeof *plan->previous_wants);
+    plan->argmax = mem_zalloc_array(rows, sizeof *plan->argmax);
+    plan->top_ids = mem_zalloc_array(rows, STEP_MAX_TOP * sizeof *plan->top_ids);
+    plan->top_logits = mem_zalloc_array(rows, STEP_MAX_TOP * sizeof *plan->top_logits);
+    if (!plan->scratch || !plan->token_ids || !plan->previous_wants || !plan->argmax || !plan->top_ids || !plan->top_logits)
+        return error_no_memory(err, "making room for the results of a step");
+    plan->description.buffer_bytes += most * sizeof *plan->scratch;
+    return 0;
+}
+
+/* "reference:1;weights=q4_1+q8_0;cache=f32;segments=8": all that bit identity depends on. Weights: the linears' and embeddings' types. */
+static void write_numerics_id(struct reference_plan *plan)
+{
+    bool used[TENSOR_TYPE_COUNT] = {false};
+    int32_t segments = 1;
+    for (int32_t w = 0; w < plan->program->n_weights; w++) {
+        const struct logical_weight *weight = &plan->program->weights[w];
+        segments = weight->segments > segments ? weight->segments : segments;
+        for (int32_t p = 0; weight->role != WEIGHT_VECTOR && p < weight->n_parts; p++)
+            used[weight->parts[p].type] = true;
+    }
+    char types[TENSOR_TYPE_COUNT * 8 + 1] = "";
+    size_t length = 0;
+    for (int t = 0; t < TENSOR_TYPE_COUNT; t++)
+        if (used[t] && length < sizeof types - 16)
+            length += (size_t)snprintf(types + length, sizeof types - length, "%s%.8s", length ? "+" : "", tensor_types[t].name);
+    snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, "%s;weights=%s;cache=%s;segments=%d", REFERENCE_NUMERICS_ID, types,
+             tensor_types[plan->limits.cache_type].name, segments);
+}
+
+/* ---- Create and free. */
+
+static int compile(struct reference_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
+{
+    int status = program_check(program, err);
+    for (int32_t i = 0; !status && i < program->n_ops; i++) {
+        status = reference_chip.supports("", program, &program->ops[i], plan->limits.cache_type, err);
+        if (status)
+            error_prefix(err, "operation %d (%s)", i, program->ops[i].label);
+    }
+    if (!status)
+        status = check_limits(&plan->limits, program, err);
+    if (!status)
+        status = copy_program(plan, program, err);
+    if (!status)
+        status = make_buffers(plan, err);
+    if (!status)
+        status = make_caches(plan, err);
+    if (!status)
+        status = make_scratch(plan, err);
+    if (!status)
+        status = load_weights(plan, progress, err);
+    if (!status)
+        write_numerics_id(plan);
+    return status;
+}
+
+int reference_plan_create(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress, struct plan **plan,
+                          struct error *err)
+{
+    (void)chip;
+    struct reference_plan *made = mem_zalloc(sizeof *made);
+    if (!made)
+        return error_no_memory(err, "compiling a program for the reference chip");
+    made->base.interface = &reference_chip;
+    made->limits = *limits;
+    arena_init(&made->arena, PLAN_ARENA_LIMIT);
+    int status = compile(made, program, progress, err);
+    if (status) {
+        error_prefix(err, "compiling '%s' for the reference chip", program->name);
+        reference_plan_free(&made->base);
+        return status;
+    }
+    *plan = &made->base;
+    return 0;
+}
+
+void reference_plan_free(struct plan *base)
+{
+    struct reference_plan *plan = (struct reference_plan *)base;
+    if (!plan)
+        return;
+    for (int32_t i = 0; i < plan->n_allocations; i++)
+        mem_free(plan->allocations[i]);
+    for (int32_t b = 0; plan->buffers && b < plan->program->n_buffers; b++)
+        mem_free(plan->buffers[b]);
+    for (int32_t g = 0; plan->caches && g < plan->program->n_groups; g++)
+        mem_free(plan->caches[g].bytes);
+    mem_free(plan->scratch);
+    mem_free(plan->token_ids);
+    mem_free(plan->previous_wants);
+    mem_free(plan->argmax);
+    mem_free(plan->top_ids);
+    mem_free(plan->top_logits);
+    arena_free(&plan->arena);
+    mem_free(plan);
+}
