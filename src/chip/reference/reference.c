@@ -40,6 +40,7 @@ static void reference_describe(const struct chip *chip, struct chip_description 
         .block_tokens = REFERENCE_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
+        .cache_type = TENSOR_F32,
     };
 }
 
