@@ -104,7 +104,8 @@ def check_shape(path, text):
 
 def has_header(path, text):
     """An implementation is explained by the header of the same name that it includes first."""
-    return path.endswith(".c") and text.startswith(f'#include "{re.sub("^src/", "", path)[:-2]}.h"')
+    first = re.match(r'#include "([^"]+)"', text)
+    return path.endswith(".c") and first is not None and os.path.basename(first.group(1)) == os.path.basename(path)[:-2] + ".h"
 
 
 RULES = (check_includes, check_functions, check_banned, check_shape)
