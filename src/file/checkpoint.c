@@ -13,8 +13,8 @@
 /* What the view does not show. `view` is first: a pointer to one is a pointer to the other. */
 struct opened_checkpoint {
     struct checkpoint view;
-    struct arena arena; /* metadata, tensors, tokenizer spec */
-    struct hash_map keys; /* key -> index in view.metadata */
+    struct arena arena;    /* metadata, tensors, tokenizer spec */
+    struct hash_map keys;  /* key -> index in view.metadata */
     struct hash_map names; /* name -> index in view.tensors */
     struct file *file;
 };
@@ -25,6 +25,16 @@ static const struct opened_checkpoint *opened_of(const struct checkpoint *checkp
 }
 
 /* ---- opening ---- */
+
+/* What the metadata of a file may take in memory: a base for honest small files plus a multiple of the file, so that a small file never
+ * makes a large allocation. Published vocabularies need 5 to 8 bytes per byte of the file; an array of single bytes would need 32. */
+static size_t memory_limit(const struct file *file)
+{
+    enum { BASE = 64 << 20, PER_FILE_BYTE = 8 };
+    if (file->size > (LIMIT_METADATA_MEMORY - BASE) / PER_FILE_BYTE)
+        return LIMIT_METADATA_MEMORY;
+    return BASE + PER_FILE_BYTE * (size_t)file->size;
+}
 
 static int fill_from_gguf(struct opened_checkpoint *opened, struct error *err)
 {
@@ -51,7 +61,9 @@ static int fill_from_gguf(struct opened_checkpoint *opened, struct error *err)
 static int refuse_folder(const char *path, struct error *err)
 {
     return error_set(err, SAMPAN_EUNSUPPORTED,
-                     "opening '%s': this is a folder; models as folders (config.json with safetensors) come later, what works now is one GGUF file: give the path of a .gguf", path);
+                     "opening '%s': this is a folder; models as folders (config.json with safetensors) come later, what works now is one GGUF file: give the "
+                     "path of a .gguf",
+                     path);
 }
 
 int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct error *err)
@@ -64,9 +76,9 @@ int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err
     struct opened_checkpoint *opened = mem_zalloc(sizeof *opened);
     if (!opened)
         return error_no_memory(err, "opening a checkpoint");
-    arena_init(&opened->arena, LIMIT_METADATA_MEMORY);
     int code = file_open(path, &opened->file, err);
     if (!code) {
+        arena_init(&opened->arena, memory_limit(opened->file));
         code = fill_from_gguf(opened, err);
         if (code && code != SAMPAN_EIO) /* errors of reading name the path themselves */
             error_prefix(err, "opening '%s'", path);

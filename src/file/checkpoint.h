@@ -62,7 +62,7 @@ struct checkpoint {
     const struct checkpoint_tensor *tensors; /* [n_tensors] in file order */
     bool has_tokenizer;
     struct tokenizer_spec tokenizer; /* valid when has_tokenizer */
-    const char *tokenizer_problem;   /* otherwise: one line that says why there is none ("tokenizer model 'llama' is not supported yet ..."); NULL when has_tokenizer */
+    const char *tokenizer_problem;   /* otherwise: one line that says why there is none; NULL when has_tokenizer */
 };
 
 /* SAMPAN_ENOTFOUND, SAMPAN_EIO, SAMPAN_EFORMAT, SAMPAN_EUNSUPPORTED, SAMPAN_ELIMIT, SAMPAN_ENOMEM; the message names path, offset, key or tensor. */

@@ -1,6 +1,7 @@
 #include "file/gguf.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,32 +12,37 @@
 
 enum {
     GGUF_DEFAULT_ALIGNMENT = 32,
-    GGUF_MAXIMUM_ALIGNMENT = 1 << 20, /* a huge page; writers use 32 */
-    GGUF_MINIMUM_ENTRY = 8 + 1 + 4 + 1, /* bytes of a metadata entry: key length, one character, type, a one-byte value */
+    GGUF_MAXIMUM_ALIGNMENT = 1 << 20,            /* a huge page; writers use 32 */
+    GGUF_MINIMUM_ENTRY = 8 + 1 + 4 + 1,          /* bytes of a metadata entry: key length, one character, type, a one-byte value */
     GGUF_MINIMUM_TENSOR = 8 + 1 + 4 + 8 + 4 + 8, /* bytes of a tensor info: name, one dimension, type, offset */
 };
 
-/* Value types by their number in the file. */
+/* Value types by their number in the file: the bytes of a scalar (of strings and arrays the least they take) and what the view calls it. */
 enum { GGUF_STRING = 8, GGUF_ARRAY = 9, GGUF_VALUE_TYPES = 13 };
 
+/* clang-format off */
 static const struct value_type_row {
-    const char *name;
-    int bytes; /* of a scalar; for strings and arrays the least they take */
+    int bytes;
     enum metadata_type type;
 } value_types[GGUF_VALUE_TYPES] = {
-    {"uint8", 1, METADATA_UNSIGNED},     {"int8", 1, METADATA_SIGNED}, {"uint16", 2, METADATA_UNSIGNED}, {"int16", 2, METADATA_SIGNED}, {"uint32", 4, METADATA_UNSIGNED},
-    {"int32", 4, METADATA_SIGNED},       {"float32", 4, METADATA_FLOAT}, {"bool", 1, METADATA_BOOL},      {"string", 8, METADATA_STRING}, {"array", 12, METADATA_ARRAY},
-    {"uint64", 8, METADATA_UNSIGNED},    {"int64", 8, METADATA_SIGNED}, {"float64", 8, METADATA_FLOAT},
+    /* 0: uint8, int8, uint16, int16 */  {1, METADATA_UNSIGNED}, {1, METADATA_SIGNED}, {2, METADATA_UNSIGNED}, {2, METADATA_SIGNED},
+    /* 4: uint32, int32, float32, bool */ {4, METADATA_UNSIGNED}, {4, METADATA_SIGNED}, {4, METADATA_FLOAT}, {1, METADATA_BOOL},
+    /* 8: string, array, uint64, int64 */ {8, METADATA_STRING}, {12, METADATA_ARRAY}, {8, METADATA_UNSIGNED}, {8, METADATA_SIGNED},
+    /* 12: float64 */                     {8, METADATA_FLOAT},
 };
+/* clang-format on */
 
 /* Types of ggml that exist but are not in our table: a message with a name is worth more than a number. */
 static const struct {
     uint32_t number;
     const char *name;
 } other_tensor_types[] = {
-    {4, "q4_2 (removed from ggml)"}, {5, "q4_3 (removed from ggml)"}, {9, "q8_1"}, {15, "q8_k"}, {16, "iq2_xxs"}, {17, "iq2_xs"}, {18, "iq3_xxs"}, {19, "iq1_s"}, {20, "iq4_nl"},
-    {21, "iq3_s"}, {22, "iq2_s"}, {23, "iq4_xs"}, {24, "i8"}, {25, "i16"}, {27, "i64"}, {28, "f64"}, {29, "iq1_m"}, {31, "q4_0_4_4 (removed from ggml)"},
-    {32, "q4_0_4_8 (removed from ggml)"}, {33, "q4_0_8_8 (removed from ggml)"}, {34, "tq1_0"}, {35, "tq2_0"}, {39, "mxfp4"}, {40, "nvfp4"},
+    /* clang-format off */
+    {4, "q4_2 (removed from ggml)"}, {5, "q4_3 (removed from ggml)"}, {9, "q8_1"}, {15, "q8_k"}, {16, "iq2_xxs"}, {17, "iq2_xs"}, {18, "iq3_xxs"},
+    {19, "iq1_s"}, {20, "iq4_nl"}, {21, "iq3_s"}, {22, "iq2_s"}, {23, "iq4_xs"}, {24, "i8"}, {25, "i16"}, {27, "i64"}, {28, "f64"}, {29, "iq1_m"},
+    {31, "q4_0_4_4 (removed from ggml)"}, {32, "q4_0_4_8 (removed from ggml)"}, {33, "q4_0_8_8 (removed from ggml)"}, {34, "tq1_0"}, {35, "tq2_0"},
+    {39, "mxfp4"}, {40, "nvfp4"},
+    /* clang-format on */
 };
 
 struct parser {
@@ -202,7 +208,8 @@ static int apply_alignment(struct parser *parser, struct error *err)
     if (value->type != METADATA_UNSIGNED)
         return error_set(err, SAMPAN_EFORMAT, "metadata 'general.alignment' is not an unsigned integer");
     if (value->u < 8 || value->u > GGUF_MAXIMUM_ALIGNMENT || (value->u & (value->u - 1)))
-        return error_set(err, SAMPAN_EFORMAT, "metadata 'general.alignment' is %" PRIu64 ", expected a power of two from 8 to %d", value->u, GGUF_MAXIMUM_ALIGNMENT);
+        return error_set(err, SAMPAN_EFORMAT, "metadata 'general.alignment' is %" PRIu64 ", expected a power of two from 8 to %d", value->u,
+                         GGUF_MAXIMUM_ALIGNMENT);
     parser->alignment = value->u;
     return 0;
 }
@@ -214,7 +221,8 @@ static int refuse_split(const struct parser *parser, struct error *err)
     if (!count || count->type != METADATA_UNSIGNED || count->u <= 1)
         return 0;
     return error_set(err, SAMPAN_EUNSUPPORTED,
-                     "this is part %" PRIu64 " of a GGUF split into %" PRIu64 " files, which sampan does not read yet; join them into one file (llama-gguf-split --merge) and open that",
+                     "this is part %" PRIu64 " of a GGUF split into %" PRIu64
+                     " files, which sampan does not read yet; join them into one file (llama-gguf-split --merge) and open that",
                      number && number->type == METADATA_UNSIGNED ? number->u + 1 : 1, count->u);
 }
 
@@ -222,11 +230,17 @@ static int refuse_split(const struct parser *parser, struct error *err)
 
 static int refuse_tensor_type(uint32_t number, struct error *err)
 {
+    char readable[256] = "";
+    size_t length = 0;
+    for (int i = 0; i < TENSOR_TYPE_COUNT && length < sizeof readable; i++)
+        length += (size_t)snprintf(readable + length, sizeof readable - length, "%s%s", i ? " " : "", tensor_types[i].name);
     for (size_t i = 0; i < sizeof other_tensor_types / sizeof other_tensor_types[0]; i++)
         if (other_tensor_types[i].number == number)
-            return error_set(err, SAMPAN_EUNSUPPORTED, "its type is %s (ggml type %" PRIu32 "), which sampan does not read yet; it reads f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 and q2_k to q6_k",
-                             other_tensor_types[i].name, number);
-    return error_set(err, SAMPAN_EUNSUPPORTED, "its type is ggml type %" PRIu32 ", which sampan does not know; the file is newer than this program or damaged", number);
+            return error_set(err, SAMPAN_EUNSUPPORTED, "its type is %s (ggml type %" PRIu32 "), which sampan does not read yet; it reads %s",
+                             other_tensor_types[i].name, number, readable);
+    return error_set(err, SAMPAN_EUNSUPPORTED,
+                     "its type is ggml type %" PRIu32 ", which sampan does not know; the file is newer than this program or damaged; it reads %s", number,
+                     readable);
 }
 
 /* Dimensions in file order, fastest first; leaves the shape outermost first and the size in bytes. */
@@ -243,7 +257,8 @@ static int set_shape(struct checkpoint_tensor *tensor, const uint64_t *dimension
     }
     const struct tensor_type_row *row = &tensor_types[tensor->type];
     if (dimensions[0] % (uint64_t)row->block_elements)
-        return error_set(err, SAMPAN_EFORMAT, "its rows have %" PRIu64 " elements, expected a multiple of %s's block of %d", dimensions[0], row->name, row->block_elements);
+        return error_set(err, SAMPAN_EFORMAT, "its rows have %" PRIu64 " elements, expected a multiple of %s's block of %d", dimensions[0], row->name,
+                         row->block_elements);
     if (!tensor_type_bytes(tensor->type, rows, dimensions[0], &tensor->bytes))
         return error_set(err, SAMPAN_EFORMAT, "its size in bytes overflows 64 bits");
     return 0;
@@ -304,11 +319,12 @@ static int place_tensors(struct parser *parser, struct error *err)
     for (size_t i = 0; i < parser->gguf->n_tensors; i++) {
         struct checkpoint_tensor *tensor = &parser->gguf->tensors[i];
         if (tensor->offset % parser->alignment)
-            return error_set(err, SAMPAN_EFORMAT, "tensor '%s': its data offset %" PRIu64 " is not a multiple of the alignment %" PRIu64, tensor->name, tensor->offset, parser->alignment);
+            return error_set(err, SAMPAN_EFORMAT, "tensor '%s': its data offset %" PRIu64 " is not a multiple of the alignment %" PRIu64, tensor->name,
+                             tensor->offset, parser->alignment);
         if (start > size || tensor->offset > size - start || tensor->bytes > size - start - tensor->offset)
             return error_set(err, SAMPAN_EFORMAT,
-                             "tensor '%s': its %" PRIu64 " bytes at data offset %" PRIu64 " (data start at %" PRIu64 ") reach beyond the end of the file at %" PRIu64
-                             "; the file is truncated: fetch it again",
+                             "tensor '%s': its %" PRIu64 " bytes at data offset %" PRIu64 " (data start at %" PRIu64
+                             ") reach beyond the end of the file at %" PRIu64 "; the file is truncated: fetch it again",
                              tensor->name, tensor->bytes, tensor->offset, start, size);
         tensor->offset += start;
     }
@@ -343,7 +359,8 @@ static int read_tensors(struct parser *parser, size_t count, struct error *err)
     struct gguf *gguf = parser->gguf;
     /* n_tensors was compared with the size of the file before the metadata was read; now it is known how much of the file is left. */
     if (count > header_remaining(&parser->reader) / GGUF_MINIMUM_TENSOR)
-        return error_set(err, SAMPAN_EFORMAT, "%zu tensors are announced, but only %" PRIu64 " bytes follow the metadata; the file is truncated: fetch it again", count,
+        return error_set(err, SAMPAN_EFORMAT,
+                         "%zu tensors are announced, but only %" PRIu64 " bytes follow the metadata; the file is truncated: fetch it again", count,
                          header_remaining(&parser->reader));
     gguf->tensors = arena_alloc_array(parser->arena, count, sizeof *gguf->tensors);
     if (!gguf->tensors)

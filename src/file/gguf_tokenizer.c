@@ -10,16 +10,18 @@
  * So, as the widely used engines do, tokens with these texts end a generation too - but only where the vocabulary itself declares them as control
  * tokens: ordinary text that happens to look like one (or a user-defined token) never stops an answer. */
 static const char *const end_of_generation_texts[] = {
-    "<|im_end|>",                                                    /* ChatML: Qwen, SmolLM, ... */
-    "<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>", "[EOS]",    /* end of document */
-    "<|eot_id|>", "<|eom_id|>",                                      /* Llama 3: end of turn, of message (a tool call follows) */
-    "<end_of_turn>",                                                 /* Gemma */
-    "<|end|>",                                                       /* Phi 3 */
-    "<|return|>", "<|call|>",                                        /* gpt-oss (harmony): final answer, tool call */
-    "<|calls|>", "<|flush|>",                                        /* Solar Open */
-    "<EOT>", "_<EOT>", "[EOT]",                                      /* Refact, Kimi */
-    "<end_of_utterance>",                                            /* SmolVLM */
-    "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>", /* DeepSeek, full-width bars */
+    /* clang-format off */
+    "<|im_end|>",                                                     /* ChatML: Qwen, SmolLM, ... */
+    "<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>", "[EOS]",     /* end of document */
+    "<|eot_id|>", "<|eom_id|>",                                       /* Llama 3: end of turn, of message (a tool call follows) */
+    "<end_of_turn>",                                                  /* Gemma */
+    "<|end|>",                                                        /* Phi 3 */
+    "<|return|>", "<|call|>",                                         /* gpt-oss (harmony): final answer, tool call */
+    "<|calls|>", "<|flush|>",                                         /* Solar Open */
+    "<EOT>", "_<EOT>", "[EOT]",                                       /* Refact, Kimi */
+    "<end_of_utterance>",                                             /* SmolVLM */
+    "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>", /* DeepSeek: full-width bars, low lines */
+    /* clang-format on */
 };
 enum { N_END_TEXTS = sizeof end_of_generation_texts / sizeof end_of_generation_texts[0], N_END_KEYS = 3 };
 
@@ -88,8 +90,8 @@ static int fill_end_ids(struct tokenizer_spec *spec, int32_t eom_id, struct aren
 /* ---- arrays ---- */
 
 /* An array under `key` of `element_type` with `expected` elements (0: any number above 0). Absent: *array is NULL. */
-static int find_array(const struct checkpoint *checkpoint, const char *key, enum metadata_type element_type, size_t expected, const struct metadata_value **array,
-                      struct error *err)
+static int find_array(const struct checkpoint *checkpoint, const char *key, enum metadata_type element_type, size_t expected,
+                      const struct metadata_value **array, struct error *err)
 {
     static const char *const type_names[] = {"unsigned integers", "signed integers", "floats", "bools", "strings", "arrays"};
     *array = checkpoint_find(checkpoint, key);
@@ -104,7 +106,8 @@ static int find_array(const struct checkpoint *checkpoint, const char *key, enum
     return 0;
 }
 
-static int require_array(const struct checkpoint *checkpoint, const char *key, enum metadata_type element_type, const struct metadata_value **array, struct error *err)
+static int require_array(const struct checkpoint *checkpoint, const char *key, enum metadata_type element_type, const struct metadata_value **array,
+                         struct error *err)
 {
     int code = find_array(checkpoint, key, element_type, 0, array, err);
     if (!code && !*array)
@@ -122,7 +125,8 @@ static int fill_kinds(const struct checkpoint *checkpoint, struct tokenizer_toke
     for (size_t i = 0; !code && array && i < n_tokens; i++) {
         uint64_t number = array->array.elements[i].u; /* a negative one is large */
         if (number >= N_KINDS)
-            return error_set(err, SAMPAN_EFORMAT, "metadata 'tokenizer.ggml.token_type' gives token %zu the type %" PRId64 ", expected 0 to %d", i, (int64_t)number, N_KINDS - 1);
+            return error_set(err, SAMPAN_EFORMAT, "metadata 'tokenizer.ggml.token_type' gives token %zu the type %" PRId64 ", expected 0 to %d", i,
+                             (int64_t)number, N_KINDS - 1);
         tokens[i].kind = kinds[number];
     }
     return code;
@@ -215,8 +219,9 @@ static int fill_scalars(const struct checkpoint *checkpoint, struct tokenizer_sp
         const char *key;
         int32_t *id;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", &spec->bos_id}, {"tokenizer.ggml.eos_token_id", &spec->eos_id},         {"tokenizer.ggml.eot_token_id", &spec->eot_id},
-        {"tokenizer.ggml.eom_token_id", eom_id},        {"tokenizer.ggml.unknown_token_id", &spec->unknown_id}, {"tokenizer.ggml.padding_token_id", &spec->padding_id},
+        {"tokenizer.ggml.bos_token_id", &spec->bos_id},         {"tokenizer.ggml.eos_token_id", &spec->eos_id},
+        {"tokenizer.ggml.eot_token_id", &spec->eot_id},         {"tokenizer.ggml.eom_token_id", eom_id},
+        {"tokenizer.ggml.unknown_token_id", &spec->unknown_id}, {"tokenizer.ggml.padding_token_id", &spec->padding_id},
     };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         int code = read_id(checkpoint, ids[i].key, spec->n_tokens, ids[i].id, err);

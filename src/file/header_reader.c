@@ -37,8 +37,9 @@ int header_read(struct header_reader *reader, void *destination, size_t length, 
 {
     char *out = destination;
     if (length > header_remaining(reader))
-        return error_set(err, SAMPAN_EFORMAT, "%zu bytes expected at offset %" PRIu64 ", but the file ends after %" PRIu64 " bytes; it is truncated: fetch it again",
-                         length, reader->position, reader->file->size);
+        return error_set(err, SAMPAN_EFORMAT,
+                         "%zu bytes expected at offset %" PRIu64 ", but the file ends after %" PRIu64 " bytes; it is truncated: fetch it again", length,
+                         reader->position, reader->file->size);
     while (length) {
         uint64_t into = reader->position - reader->window_start;
         if (into >= reader->window_length) {
@@ -75,8 +76,9 @@ int header_read_count(struct header_reader *reader, uint64_t minimum_bytes, uint
     if (code)
         return code;
     if (value > header_remaining(reader) / minimum_bytes)
-        return error_set(err, SAMPAN_EFORMAT, "%" PRIu64 " %s are announced at offset %" PRIu64 ", but only %" PRIu64 " bytes follow; the file is damaged or truncated",
-                         value, what, at, header_remaining(reader));
+        return error_set(err, SAMPAN_EFORMAT,
+                         "%" PRIu64 " %s are announced at offset %" PRIu64 ", but only %" PRIu64 " bytes follow; the file is damaged or truncated", value, what,
+                         at, header_remaining(reader));
     if (value > limit)
         return error_set(err, SAMPAN_ELIMIT, "%" PRIu64 " %s are announced at offset %" PRIu64 ", expected at most %" PRIu64, value, what, at, limit);
     *count = (size_t)value;
@@ -99,7 +101,8 @@ int header_read_string(struct header_reader *reader, struct arena *arena, uint64
     if (code)
         return code;
     if (value > header_remaining(reader))
-        return error_set(err, SAMPAN_EFORMAT, "the %s at offset %" PRIu64 " claims %" PRIu64 " bytes, but only %" PRIu64 " follow; the file is damaged or truncated", what, at,
+        return error_set(err, SAMPAN_EFORMAT,
+                         "the %s at offset %" PRIu64 " claims %" PRIu64 " bytes, but only %" PRIu64 " follow; the file is damaged or truncated", what, at,
                          value, header_remaining(reader));
     if (value > limit)
         return error_set(err, SAMPAN_ELIMIT, "the %s at offset %" PRIu64 " has %" PRIu64 " bytes, expected at most %" PRIu64, what, at, value, limit);

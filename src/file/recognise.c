@@ -18,7 +18,8 @@ struct beginning {
 #define GET_GGUF "sampan opens GGUF files: look for a file of this model that ends in .gguf"
 
 static const struct beginning beginnings[] = {
-    {BEGINS("version https://git-lfs"), SAMPAN_EFORMAT, "this is a Git LFS pointer, not the model itself; run 'git lfs pull' in its repository or download the file from its web page"},
+    {BEGINS("version https://git-lfs"), SAMPAN_EFORMAT,
+     "this is a Git LFS pointer, not the model itself; run 'git lfs pull' in its repository or download the file from its web page"},
     {BEGINS("PK\x03\x04"), SAMPAN_EUNSUPPORTED, "this is a zip archive, as PyTorch writes its .bin, .pt and .pth checkpoints; " GET_GGUF},
     {BEGINS("\x80\x02"), SAMPAN_EUNSUPPORTED, "this is a Python pickle, as old PyTorch checkpoints are; " GET_GGUF},
     {BEGINS("lmgg"), SAMPAN_EUNSUPPORTED, "this is a file of the old GGML format, which GGUF replaced; convert it again or find a .gguf of the model"},
@@ -33,7 +34,8 @@ static const struct beginning beginnings[] = {
     {BEGINS("7z\xbc\xaf"), SAMPAN_EUNSUPPORTED, "this is a 7z archive; unpack it first"},
     {BEGINS("\x89HDF"), SAMPAN_EUNSUPPORTED, "this is an HDF5 file, as Keras writes them; " GET_GGUF},
     {BEGINS("Entry not found"), SAMPAN_EFORMAT, "this is a hub's error answer ('Entry not found') saved as a file; check the name and fetch it again"},
-    {BEGINS("Invalid username or password"), SAMPAN_EFORMAT, "this is a hub's error answer ('Invalid username or password') saved as a file; log in and fetch it again"},
+    {BEGINS("Invalid username or password"), SAMPAN_EFORMAT,
+     "this is a hub's error answer ('Invalid username or password') saved as a file; log in and fetch it again"},
 };
 
 /* 8 bytes of header length, then JSON. */
@@ -74,7 +76,9 @@ int recognise_gguf(const struct file *file, struct error *err)
     int code = file_read(file, 0, bytes, length, err);
     if (code)
         return code;
-    if (length >= 4 && memcmp(bytes, "GGUF", 4) == 0)
+    if (length < 4)
+        return error_set(err, SAMPAN_EFORMAT, "the file has only %zu bytes, expected a GGUF; fetch it again", length);
+    if (memcmp(bytes, "GGUF", 4) == 0)
         return 0;
     /* Before the table: the header length may look like any of its short rows. */
     if (is_safetensors(bytes, length, file->size))
@@ -87,5 +91,6 @@ int recognise_gguf(const struct file *file, struct error *err)
     code = refuse_text((const char *)bytes, err);
     if (code)
         return code;
-    return error_set(err, SAMPAN_EFORMAT, "the first bytes are %02x %02x %02x %02x, expected 'GGUF' (47 47 55 46): this is not a GGUF file", bytes[0], bytes[1], bytes[2], bytes[3]);
+    return error_set(err, SAMPAN_EFORMAT, "the first bytes are %02x %02x %02x %02x, expected 'GGUF' (47 47 55 46): this is not a GGUF file", bytes[0], bytes[1],
+                     bytes[2], bytes[3]);
 }

@@ -5,6 +5,7 @@
 
 #include "tensor/block_formats.h"
 
+/* clang-format off */
 const struct tensor_type_row tensor_types[TENSOR_TYPE_COUNT] = {
     /*              type         name   block  bytes                  ggml  to float             from float */
     [TENSOR_F32] = {TENSOR_F32, "f32", 1, 4, 0, block_f32_to_float, block_f32_from_float},
@@ -22,6 +23,7 @@ const struct tensor_type_row tensor_types[TENSOR_TYPE_COUNT] = {
     [TENSOR_Q5_K] = {TENSOR_Q5_K, "q5_k", 256, sizeof(struct block_q5_k), 13, block_q5_k_to_float, NULL},
     [TENSOR_Q6_K] = {TENSOR_Q6_K, "q6_k", 256, sizeof(struct block_q6_k), 14, block_q6_k_to_float, NULL},
 };
+/* clang-format on */
 
 bool tensor_type_from_ggml(uint32_t ggml_type, enum tensor_type *type)
 {

@@ -18,7 +18,8 @@ static void assert_same_floats(const float *ours, const float *expected, size_t 
 {
     for (size_t i = 0; i < n; i++)
         if (float_bits(ours[i]) != float_bits(expected[i]) && !(isnan(ours[i]) && isnan(expected[i])))
-            fail_msg("%s: element %zu is %.9g (%08x), expected %.9g (%08x)", what, i, (double)ours[i], float_bits(ours[i]), (double)expected[i], float_bits(expected[i]));
+            fail_msg("%s: element %zu is %.9g (%08x), expected %.9g (%08x)", what, i, (double)ours[i], float_bits(ours[i]), (double)expected[i],
+                     float_bits(expected[i]));
 }
 
 static unsigned char *read_golden(const char *direction, const char *type_name, size_t *n_blocks, size_t *length)
@@ -79,7 +80,8 @@ static void every_quantiser_gives_the_bytes_of_the_reference(void **state)
         const unsigned char *expected = golden + 4 + n * sizeof(float);
         for (size_t i = 0; i < bytes; i++)
             if (ours[i] != expected[i])
-                fail_msg("%s: block %zu, byte %zu is %02x, expected %02x", row->name, i / (size_t)row->block_bytes, i % (size_t)row->block_bytes, ours[i], expected[i]);
+                fail_msg("%s: block %zu, byte %zu is %02x, expected %02x", row->name, i / (size_t)row->block_bytes, i % (size_t)row->block_bytes, ours[i],
+                         expected[i]);
         mem_free(ours);
         mem_free(source);
         mem_free(golden);
