@@ -1,0 +1,34 @@
+/* Reading a family's sizes from metadata by a table, so that every key is either read, known to be harmless, or refused: a key that nobody knows may change the
+ * mathematics, and a model computed wrongly is worse than one refused. */
+#ifndef MODEL_CONFIG_H
+#define MODEL_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "file/checkpoint.h"
+
+enum config_use {
+    CONFIG_REQUIRED, /* an integer in [minimum, maximum], stored as int32_t at `offset` of the record */
+    CONFIG_OPTIONAL, /* the same; where absent the record is left as it is */
+    CONFIG_READ,     /* known, and read by the family itself */
+    CONFIG_HARMLESS, /* known not to change the mathematics */
+    CONFIG_NEUTRAL,  /* changes the mathematics in a way not supported unless its value is `neutral` (bool: 0 or 1) */
+};
+
+struct config_key {
+    const char *key; /* behind "<architecture>." */
+    enum config_use use;
+    int64_t minimum, maximum;
+    size_t offset;
+    double neutral;
+};
+
+/* Fills `record` and refuses unknown keys. SAMPAN_ENOTFOUND, SAMPAN_EFORMAT, SAMPAN_EUNSUPPORTED; the message names the key. */
+int config_read(const struct checkpoint *checkpoint, const struct config_key *keys, size_t n_keys, void *record, struct error *err);
+
+/* "<architecture>.<key>"; the longest key of any table fits. */
+#define CONFIG_KEY_SIZE 256
+void config_key_name(const struct checkpoint *checkpoint, const char *key, char name[CONFIG_KEY_SIZE]);
+
+#endif
