@@ -201,7 +201,7 @@ static void add_head(struct decoder_writer *writer)
 {
     const struct decoder *decoder = writer->decoder;
     int32_t selected = program_add_buffer(writer->builder, "selected", decoder->hidden, ROWS_LOGITS);
-    int32_t normed = program_add_buffer(writer->builder, "selected, normed", decoder->hidden, ROWS_LOGITS);
+    int32_t normed = program_add_buffer(writer->builder, "selected_normed", decoder->hidden, ROWS_LOGITS);
     int32_t logits = program_add_buffer(writer->builder, "logits", decoder->n_vocabulary, ROWS_LOGITS);
     struct op select = {.kind = OP_SELECT_ROWS, .select_rows = {.x = writer->hidden, .residual = writer->branch, .out = selected}};
     decoder_add_op(writer, "rows whose logits are wanted", &select);
