@@ -256,7 +256,8 @@ void program_add_op(struct program_builder *builder, const struct op *op)
     append_item(builder, &builder->ops, &copy, sizeof copy);
 }
 
-int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program, struct error *err)
+int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program,
+                           struct error *err)
 {
     if (builder->failed == SAMPAN_ELIMIT)
         return error_set(err, SAMPAN_ELIMIT, "writing the program '%s': more than %d entries in one of its lists", builder->name, BUILDER_MAX_ITEMS);

@@ -270,8 +270,8 @@ static int check_part(const struct logical_weight *weight, const struct weight_p
     if (!part->file && !part->memory)
         return error_set(err, SAMPAN_EINVAL, "weight '%s': part '%s' has neither a file nor memory", weight->name, name);
     if (weight->segments > 1 && weight->unit_columns % tensor_types[part->type].block_elements)
-        return error_set(err, SAMPAN_EINVAL, "weight '%s': segments of units of %d columns cut the blocks of %s, %d columns", weight->name, weight->unit_columns,
-                         tensor_types[part->type].name, tensor_types[part->type].block_elements);
+        return error_set(err, SAMPAN_EINVAL, "weight '%s': segments of units of %d columns cut the blocks of %s, %d columns", weight->name,
+                         weight->unit_columns, tensor_types[part->type].name, tensor_types[part->type].block_elements);
     return 0;
 }
 
@@ -335,7 +335,8 @@ static int check_tables(const struct program *program, struct error *err)
         return error_set(err, SAMPAN_EINVAL, "it has %d operations over %d buffers", program->n_ops, program->n_buffers);
     for (int32_t b = 0; b < program->n_buffers; b++)
         if (program->buffers[b].width < 1 || program->buffers[b].width > LIMIT_VOCABULARY)
-            return error_set(err, SAMPAN_EINVAL, "buffer '%s' is %d wide, expected 1 to %d", program->buffers[b].name, program->buffers[b].width, LIMIT_VOCABULARY);
+            return error_set(err, SAMPAN_EINVAL, "buffer '%s' is %d wide, expected 1 to %d", program->buffers[b].name, program->buffers[b].width,
+                             LIMIT_VOCABULARY);
     for (int32_t w = 0; w < program->n_weights; w++) {
         int status = check_logical_weight(&program->weights[w], err);
         if (status)
@@ -352,9 +353,9 @@ static int check_tables(const struct program *program, struct error *err)
 /* ---- Order: what is read was written. */
 
 struct order {
-    unsigned char *defined;                                     /* [n_buffers] some operation writes it without reading it */
-    unsigned char *written;                                     /* [n_buffers] written by now */
-    unsigned char cached[STEP_MAX_GROUPS][LIMIT_LAYERS];        /* keys and values written by now */
+    unsigned char *defined;                              /* [n_buffers] some operation writes it without reading it */
+    unsigned char *written;                              /* [n_buffers] written by now */
+    unsigned char cached[STEP_MAX_GROUPS][LIMIT_LAYERS]; /* keys and values written by now */
 };
 
 static bool contains(const int32_t *list, int32_t count, int32_t value)

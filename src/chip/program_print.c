@@ -109,7 +109,8 @@ static void print_rope_cache(const struct printer *printer, const struct op *op)
         buffer_append_string(printer->out, ", ");
         print_buffer(printer, rope->key);
         buffer_printf(printer->out, " rotated: %d of each head, %s, %.6g down to %.6g per position", rope->rotary_width,
-                      rope->pairing == ROPE_ADJACENT ? "adjacent pairs" : "pairs of halves", rope->frequencies[0], rope->frequencies[rope->rotary_width / 2 - 1]);
+                      rope->pairing == ROPE_ADJACENT ? "adjacent pairs" : "pairs of halves", rope->frequencies[0],
+                      rope->frequencies[rope->rotary_width / 2 - 1]);
         if (rope->magnitude != 1.0f)
             buffer_printf(printer->out, ", magnitude %.9g", (double)rope->magnitude);
         buffer_append_string(printer->out, "; ");
@@ -129,7 +130,8 @@ static void print_attention(const struct printer *printer, const struct op *op)
     print_buffer(printer, attention->query);
     buffer_append_string(printer->out, " over ");
     print_cache(printer, attention->group, attention->layer);
-    buffer_printf(printer->out, ": %d heads over %d, scale %.9g", attention->n_heads, printer->program->groups[attention->group].n_kv_heads, (double)attention->scale);
+    buffer_printf(printer->out, ": %d heads over %d, scale %.9g", attention->n_heads, printer->program->groups[attention->group].n_kv_heads,
+                  (double)attention->scale);
     if (attention->window)
         buffer_printf(printer->out, ", the last %d positions", attention->window);
 }
@@ -209,7 +211,7 @@ static void print_ops(const struct printer *printer, int32_t first, int32_t end)
 /* Layers told so far: the text of the last one printed, and which equal ones follow it. */
 struct folding {
     struct buffer text;
-    int32_t printed; /* layer, -1: none */
+    int32_t printed;     /* layer, -1: none */
     int32_t first, last; /* equal layers after it; first > last: none */
 };
 
@@ -252,7 +254,8 @@ static void print_layer(const struct printer *printer, struct folding *folding, 
 static void print_sizes(const struct printer *printer)
 {
     static const char *const kinds[] = {
-        [CACHE_FULL_ATTENTION] = "all positions", [CACHE_SLIDING_WINDOW] = "a window", [CACHE_LATENT] = "latent", [CACHE_SPARSE_INDEX] = "sparse index", [CACHE_RECURRENT_STATE] = "state",
+        [CACHE_FULL_ATTENTION] = "all positions", [CACHE_SLIDING_WINDOW] = "a window", [CACHE_LATENT] = "latent",
+        [CACHE_SPARSE_INDEX] = "sparse index",    [CACHE_RECURRENT_STATE] = "state",
     };
     const struct program *program = printer->program;
     struct buffer *out = printer->out;
@@ -268,7 +271,8 @@ static void print_sizes(const struct printer *printer)
     buffer_printf(out, "cache per token: %" PRIu64 " elements\n", program_cache_bytes_per_token(program, 1));
     buffer_append_string(out, "buffers:");
     for (int32_t b = 0; b < program->n_buffers; b++)
-        buffer_printf(out, "%s %s[%d]%s", b ? "," : "", program->buffers[b].name, program->buffers[b].width, program->buffers[b].rows == ROWS_LOGITS ? " (logit rows)" : "");
+        buffer_printf(out, "%s %s[%d]%s", b ? "," : "", program->buffers[b].name, program->buffers[b].width,
+                      program->buffers[b].rows == ROWS_LOGITS ? " (logit rows)" : "");
     buffer_append_string(out, "\noperations:\n");
 }
 

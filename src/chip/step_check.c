@@ -42,8 +42,8 @@ static int check_sequence(const struct step *step, const struct plan_limits *lim
 {
     int32_t first = step->row_starts[s], last = step->row_starts[s + 1];
     if (first < 0 || last <= first || last > step->n_tokens)
-        return error_set(err, SAMPAN_EINVAL, "sequence %d has rows %d to %d of %d, expected at least one, following the previous sequence's", s, first, last - 1,
-                         step->n_tokens);
+        return error_set(err, SAMPAN_EINVAL, "sequence %d has rows %d to %d of %d, expected at least one, following the previous sequence's", s, first,
+                         last - 1, step->n_tokens);
     if (step->lengths[s] < 1 || step->lengths[s] > limits->max_context)
         return error_set(err, SAMPAN_EINVAL, "sequence %d is %d tokens long, expected 1 to %d", s, step->lengths[s], limits->max_context);
     if (last - first > step->lengths[s])
@@ -61,8 +61,8 @@ static int check_sequences(const struct step *step, const struct plan_limits *li
     if (step->n_sequences == 0)
         return step->n_tokens ? error_set(err, SAMPAN_EINVAL, "%d tokens, but no sequence", step->n_tokens) : 0;
     if (step->row_starts[0] != 0 || step->row_starts[step->n_sequences] != step->n_tokens)
-        return error_set(err, SAMPAN_EINVAL, "the sequences' rows run from %d to %d, expected 0 to %d", step->row_starts[0], step->row_starts[step->n_sequences],
-                         step->n_tokens);
+        return error_set(err, SAMPAN_EINVAL, "the sequences' rows run from %d to %d, expected 0 to %d", step->row_starts[0],
+                         step->row_starts[step->n_sequences], step->n_tokens);
     for (int32_t s = 0; s < step->n_sequences; s++) {
         int status = check_sequence(step, limits, s, err);
         if (status)
@@ -87,8 +87,8 @@ static int check_table(const struct step *step, const struct program_cache_group
             first_position = step->positions[step->row_starts[s]] - group->window + 1;
         int32_t last_entry = (step->lengths[s] - 1) / limits->block_tokens;
         if (!table->blocks || last_entry >= table->stride)
-            return error_set(err, SAMPAN_EINVAL, "sequence %d of %d tokens needs %d block-table entries in cache group '%s', the table has %d", s, step->lengths[s],
-                             last_entry + 1, group->name, table->blocks ? table->stride : 0);
+            return error_set(err, SAMPAN_EINVAL, "sequence %d of %d tokens needs %d block-table entries in cache group '%s', the table has %d", s,
+                             step->lengths[s], last_entry + 1, group->name, table->blocks ? table->stride : 0);
         const int32_t *blocks = table->blocks + (int64_t)s * table->stride;
         for (int32_t i = first_position / limits->block_tokens; i <= last_entry; i++)
             if (blocks[i] < 0 || blocks[i] >= limits->n_blocks[g])

@@ -33,18 +33,19 @@ static bool is_neutral(const struct metadata_value *value, double neutral)
     return false;
 }
 
-static int check_entry(const struct checkpoint *checkpoint, const struct metadata_entry *entry, const char *key, const struct config_key *keys, size_t n_keys, struct error *err)
+static int check_entry(const struct checkpoint *checkpoint, const struct metadata_entry *entry, const char *key, const struct config_key *keys, size_t n_keys,
+                       struct error *err)
 {
     for (size_t i = 0; i < n_keys; i++) {
         if (strcmp(keys[i].key, key) != 0)
             continue;
         if (keys[i].use == CONFIG_NEUTRAL && !is_neutral(&entry->value, keys[i].neutral))
-            return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' asks for a feature that the family '%s' does not have yet (only %g is supported)", entry->key,
-                             checkpoint->architecture, keys[i].neutral);
+            return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' asks for a feature that the family '%s' does not have yet (only %g is supported)",
+                             entry->key, checkpoint->architecture, keys[i].neutral);
         return 0;
     }
-    return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is unknown to the family '%s': it may change the mathematics, so the model is refused", entry->key,
-                     checkpoint->architecture);
+    return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is unknown to the family '%s': it may change the mathematics, so the model is refused",
+                     entry->key, checkpoint->architecture);
 }
 
 int config_read(const struct checkpoint *checkpoint, const struct config_key *keys, size_t n_keys, void *record, struct error *err)

@@ -77,7 +77,8 @@ static const char *tensor_name(struct decoder_writer *writer, enum decoder_tenso
 /* "layer 3 attention query", or just the label outside layers. */
 static const char *layer_label(struct decoder_writer *writer, const char *label, const char *suffix)
 {
-    const char *text = writer->layer >= 0 ? arena_printf(writer->arena, "layer %d %s%s", writer->layer, label, suffix) : arena_printf(writer->arena, "%s%s", label, suffix);
+    const char *text =
+        writer->layer >= 0 ? arena_printf(writer->arena, "layer %d %s%s", writer->layer, label, suffix) : arena_printf(writer->arena, "%s%s", label, suffix);
     if (!text)
         keep_failure(writer, error_no_memory(writer->err, "writing a program"));
     return text;
@@ -151,7 +152,8 @@ void decoder_add_op(struct decoder_writer *writer, const char *label, struct op 
         program_add_op(writer->builder, op);
 }
 
-void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs, int32_t unit_columns)
+void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs,
+                        int32_t unit_columns)
 {
     struct op op = {.kind = OP_LINEAR, .linear = {.x = x, .n_outputs = n}};
     for (int32_t i = 0; i < n; i++) {
@@ -178,10 +180,11 @@ static void add_buffers(struct decoder_writer *writer)
         enum decoder_size width;
         int32_t *index;
     } buffers[] = {
-        {"hidden", SIZE_HIDDEN, &writer->hidden},     {"normed", SIZE_HIDDEN, &writer->normed},         {"query", SIZE_QUERY, &writer->query},
-        {"key", SIZE_KEY, &writer->key},              {"value", SIZE_VALUE, &writer->value},            {"attended", SIZE_ATTENDED, &writer->attended},
-        {"branch", SIZE_HIDDEN, &writer->branch},     {"gate", SIZE_FEED_FORWARD, &writer->gate},       {"up", SIZE_FEED_FORWARD, &writer->up},
-        {"activated", SIZE_FEED_FORWARD, &writer->activated},
+        {"hidden", SIZE_HIDDEN, &writer->hidden}, {"normed", SIZE_HIDDEN, &writer->normed},
+        {"query", SIZE_QUERY, &writer->query},    {"key", SIZE_KEY, &writer->key},
+        {"value", SIZE_VALUE, &writer->value},    {"attended", SIZE_ATTENDED, &writer->attended},
+        {"branch", SIZE_HIDDEN, &writer->branch}, {"gate", SIZE_FEED_FORWARD, &writer->gate},
+        {"up", SIZE_FEED_FORWARD, &writer->up},   {"activated", SIZE_FEED_FORWARD, &writer->activated},
     };
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
         *buffers[i].index = program_add_buffer(writer->builder, buffers[i].name, size_of(writer->decoder, buffers[i].width), ROWS_TOKENS);
@@ -242,7 +245,8 @@ static int choose_segments(const struct decoder *decoder, const struct model_opt
 static int check_sizes(const struct decoder *decoder, struct error *err)
 {
     if (decoder->n_heads % decoder->n_kv_heads)
-        return error_set(err, SAMPAN_EFORMAT, "attention.head_count is %d, expected a multiple of attention.head_count_kv, %d", decoder->n_heads, decoder->n_kv_heads);
+        return error_set(err, SAMPAN_EFORMAT, "attention.head_count is %d, expected a multiple of attention.head_count_kv, %d", decoder->n_heads,
+                         decoder->n_kv_heads);
     if (decoder->rotary_width % 2 || decoder->rotary_width > decoder->key_width)
         return error_set(err, SAMPAN_EFORMAT, "rope.dimension_count is %d, expected an even number of at most the head width %d (attention.key_length)",
                          decoder->rotary_width, decoder->key_width);

@@ -1,8 +1,9 @@
-/* The decoder: embedding, layers of attention and gated feed-forward with RMS norms before them, final norm, head. The shape of Llama and its many
- * relatives; a family describes itself in a struct decoder and the writer turns that and the file's tensors into a program.
+/* The decoder: embedding, layers of attention and gated feed-forward with RMS norms before them, final norm, head. The shape of Llama and its
+ * many relatives; a family describes itself in a struct decoder and the writer turns that and the file's tensors into a program.
  *
  * In the program a block's result stays in the buffer `branch` until the next norm adds it to `hidden` (the residual addition is fused into norms), so:
- *   hidden = embed;   per layer:  normed = norm(hidden [+ branch]);  branch = attention(normed);  normed = norm(hidden + branch);  branch = feed_forward(normed)
+ *   hidden = embed;   per layer:  normed = norm(hidden [+ branch]);  branch = attention(normed);
+ *                                normed = norm(hidden + branch);    branch = feed_forward(normed)
  *   selected = hidden + branch of the rows whose logits are wanted;  logits = head(norm(selected)) */
 #ifndef MODEL_DECODER_H
 #define MODEL_DECODER_H
@@ -78,7 +79,8 @@ int32_t decoder_add_weight(struct decoder_writer *writer, enum decoder_tensor te
 /* Its bias, or -1 where the file has none. */
 int32_t decoder_add_bias(struct decoder_writer *writer, enum decoder_tensor tensor);
 /* outs[i] = tensors[i] of x, biases included. */
-void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs, int32_t unit_columns);
+void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs,
+                        int32_t unit_columns);
 /* Adds an operation labelled "layer N <label>". */
 void decoder_add_op(struct decoder_writer *writer, const char *label, struct op *op);
 

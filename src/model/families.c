@@ -19,8 +19,8 @@ static int refuse_architecture(const struct checkpoint *checkpoint, struct error
     for (size_t f = 0; model_families[f]; f++)
         for (size_t a = 0; model_families[f]->architectures[a]; a++)
             buffer_printf(&names, "%s%s", names.length ? ", " : "", model_families[f]->architectures[a]);
-    int status = error_set(err, SAMPAN_EUNSUPPORTED, "the model in '%s' is of the family '%s', which this version does not know; it knows: %s", checkpoint->path,
-                           checkpoint->architecture, names.data ? names.data : "");
+    int status = error_set(err, SAMPAN_EUNSUPPORTED, "the model in '%s' is of the family '%s', which this version does not know; it knows: %s",
+                           checkpoint->path, checkpoint->architecture, names.data ? names.data : "");
     buffer_free(&names);
     return status;
 }
@@ -42,7 +42,8 @@ int model_find_family(const struct checkpoint *checkpoint, const struct model_fa
 static int check_tokenizer(const struct checkpoint *checkpoint, const struct program *program, struct error *err)
 {
     if (checkpoint->has_tokenizer && checkpoint->tokenizer.n_tokens > program->n_vocabulary)
-        return error_set(err, SAMPAN_EFORMAT, "the tokenizer has %d tokens, but the embedding only %d rows", checkpoint->tokenizer.n_tokens, program->n_vocabulary);
+        return error_set(err, SAMPAN_EFORMAT, "the tokenizer has %d tokens, but the embedding only %d rows", checkpoint->tokenizer.n_tokens,
+                         program->n_vocabulary);
     return 0;
 }
 
@@ -57,13 +58,15 @@ static int write_and_check(struct model_source *source, const struct model_famil
     if (!status)
         status = check_tokenizer(source->checkpoint, written, err);
     if (!status && program_count_inputs(written, &input))
-        status = error_set(err, SAMPAN_EINTERNAL, "the family '%s' wrote a program in which nothing writes buffer '%s'", family->name, written->buffers[input].name);
+        status =
+            error_set(err, SAMPAN_EINTERNAL, "the family '%s' wrote a program in which nothing writes buffer '%s'", family->name, written->buffers[input].name);
     if (!status)
         *program = written;
     return status;
 }
 
-int model_write_program(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program, struct error *err)
+int model_write_program(const struct checkpoint *checkpoint, const struct model_options *options, struct arena *arena, const struct program **program,
+                        struct error *err)
 {
     const struct model_family *family;
     int status = model_find_family(checkpoint, &family, err);

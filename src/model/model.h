@@ -17,7 +17,7 @@ struct model_source; /* a checkpoint that remembers which tensors were asked for
 
 /* One family: the architecture names it answers to, in GGUF and in config.json, and how it writes its program. */
 struct model_family {
-    const char *name; /* "llama" */
+    const char *name;                 /* "llama" */
     const char *const *architectures; /* NULL-terminated */
     /* Tensor name patterns ("rope_freqs.weight", "blk.*.attn_rot_embd") that may be present and are not used, with the reason. NULL-terminated pairs. */
     const char *const *known_unused;

@@ -19,7 +19,8 @@ static int read_linear_factor(const struct checkpoint *checkpoint, double *facto
     if (found && strcmp(type, "none") == 0)
         return 0;
     if (found && strcmp(type, "linear") != 0)
-        return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is '%s', supported are 'none' and 'linear' (and factors in the tensor 'rope_freqs.weight')", name, type);
+        return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is '%s', supported are 'none' and 'linear' (and factors in the tensor 'rope_freqs.weight')",
+                         name, type);
     const char *const keys[] = {"rope.scale_linear", "rope.scaling.factor"}; /* the newer one wins */
     for (size_t i = 0; !status && i < 2; i++) {
         config_key_name(checkpoint, keys[i], name);

@@ -96,7 +96,7 @@ int model_source_check_all_used(const struct model_source *source, const char *c
     for (size_t i = 0; i < checkpoint->n_tensors; i++)
         if (!source->used[i] && !is_known_unused(checkpoint->tensors[i].name, known_unused))
             return error_set(err, SAMPAN_EUNSUPPORTED,
-                             "tensor '%s' is not part of the family '%s' as sampan knows it: leaving it out would compute another model", checkpoint->tensors[i].name,
-                             checkpoint->architecture);
+                             "tensor '%s' is not part of the family '%s' as sampan knows it: leaving it out would compute another model",
+                             checkpoint->tensors[i].name, checkpoint->architecture);
     return 0;
 }

@@ -91,10 +91,19 @@ static void add_attention(struct writer *writer, int32_t layer)
     program_add_op(writer->builder, &linear);
 
     struct op rope = {.kind = OP_ROPE_CACHE, .label = "rope"};
-    rope.rope_cache = (struct op_rope_cache){.query = writer->query, .key = writer->key, .value = writer->value, .query_norm = -1, .key_norm = -1,
-                                             .norm_epsilon = 1e-6f, .n_heads = options->n_heads, .rotary_width = options->rotary_width,
-                                             .pairing = options->pairing, .frequencies = writer->frequencies, .magnitude = 1,
-                                             .group = writer->groups[windowed], .layer = index};
+    rope.rope_cache = (struct op_rope_cache){.query = writer->query,
+                                             .key = writer->key,
+                                             .value = writer->value,
+                                             .query_norm = -1,
+                                             .key_norm = -1,
+                                             .norm_epsilon = 1e-6f,
+                                             .n_heads = options->n_heads,
+                                             .rotary_width = options->rotary_width,
+                                             .pairing = options->pairing,
+                                             .frequencies = writer->frequencies,
+                                             .magnitude = 1,
+                                             .group = writer->groups[windowed],
+                                             .layer = index};
     if (options->head_norms) {
         rope.rope_cache.query_norm = add_vector(writer, "query norm", options->head_width);
         rope.rope_cache.key_norm = add_vector(writer, "key norm", options->head_width);
@@ -102,8 +111,13 @@ static void add_attention(struct writer *writer, int32_t layer)
     program_add_op(writer->builder, &rope);
 
     struct op attention = {.kind = OP_ATTENTION, .label = "attention"};
-    attention.attention = (struct op_attention){.query = writer->query, .out = writer->attended, .n_heads = options->n_heads, .scale = 1 / sqrtf((float)options->head_width),
-                                                .window = windowed ? options->window : 0, .group = writer->groups[windowed], .layer = index};
+    attention.attention = (struct op_attention){.query = writer->query,
+                                                .out = writer->attended,
+                                                .n_heads = options->n_heads,
+                                                .scale = 1 / sqrtf((float)options->head_width),
+                                                .window = windowed ? options->window : 0,
+                                                .group = writer->groups[windowed],
+                                                .layer = index};
     program_add_op(writer->builder, &attention);
 
     struct op output = {.kind = OP_LINEAR, .label = "attention output"};
@@ -158,11 +172,16 @@ static void add_buffers(struct writer *writer)
         const char *name;
         int32_t width, *index;
     } buffers[] = {
-        {"hidden", options->hidden, &writer->hidden},      {"normed", options->hidden, &writer->normed},
-        {"query", width, &writer->query},                  {"key", kv_width, &writer->key},
-        {"value", kv_width, &writer->value},               {"attended", width, &writer->attended},
-        {"projected", options->hidden, &writer->projected}, {"gate", options->feed_forward, &writer->gate},
-        {"up", options->feed_forward, &writer->up},        {"activated", options->feed_forward, &writer->activated},
+        {"hidden", options->hidden, &writer->hidden},
+        {"normed", options->hidden, &writer->normed},
+        {"query", width, &writer->query},
+        {"key", kv_width, &writer->key},
+        {"value", kv_width, &writer->value},
+        {"attended", width, &writer->attended},
+        {"projected", options->hidden, &writer->projected},
+        {"gate", options->feed_forward, &writer->gate},
+        {"up", options->feed_forward, &writer->up},
+        {"activated", options->feed_forward, &writer->activated},
     };
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
         *buffers[i].index = program_add_buffer(writer->builder, buffers[i].name, buffers[i].width, ROWS_TOKENS);
@@ -178,8 +197,12 @@ const struct program *small_model_make(struct arena *arena, const struct small_m
     for (int32_t i = 0; i < options->rotary_width / 2; i++)
         frequencies[i] = pow(10000, -2.0 * i / options->rotary_width);
     writer.frequencies = frequencies;
-    struct program_cache_group group = {.name = "full", .kind = CACHE_FULL_ATTENTION, .n_layers = options->window ? (options->n_layers + 1) / 2 : options->n_layers,
-                                        .n_kv_heads = options->n_kv_heads, .key_width = options->head_width, .value_width = options->head_width};
+    struct program_cache_group group = {.name = "full",
+                                        .kind = CACHE_FULL_ATTENTION,
+                                        .n_layers = options->window ? (options->n_layers + 1) / 2 : options->n_layers,
+                                        .n_kv_heads = options->n_kv_heads,
+                                        .key_width = options->head_width,
+                                        .value_width = options->head_width};
     writer.groups[0] = program_add_group(writer.builder, &group);
     if (options->window) {
         group.name = "window";
@@ -248,8 +271,17 @@ void run_pieces(struct plan *plan, const struct program *program, int32_t block_
         for (int32_t i = 0; i < STRIDE; i++)
             tables[s * STRIDE + i] = i <= (lengths[s] - 1) / block_tokens ? pieces[s].blocks[i] : -1;
     }
-    struct step step = {.n_tokens = n, .token_ids = ids, .positions = positions, .n_sequences = n_pieces, .row_starts = row_starts, .lengths = lengths,
-                        .slots = slots, .n_groups = program->n_groups, .n_logit_rows = n, .logit_rows = rows, .wants = wants};
+    struct step step = {.n_tokens = n,
+                        .token_ids = ids,
+                        .positions = positions,
+                        .n_sequences = n_pieces,
+                        .row_starts = row_starts,
+                        .lengths = lengths,
+                        .slots = slots,
+                        .n_groups = program->n_groups,
+                        .n_logit_rows = n,
+                        .logit_rows = rows,
+                        .wants = wants};
     for (int32_t g = 0; g < program->n_groups; g++)
         step.tables[g] = (struct step_block_table){.blocks = tables, .stride = STRIDE};
     struct error err = {0};

@@ -8,8 +8,8 @@
 struct small_model_options {
     int32_t n_layers, hidden, n_heads, n_kv_heads, head_width, feed_forward, n_vocabulary;
     int32_t rotary_width;
-    int32_t window;       /* 0: full attention; else every second layer sees a window, in a cache group of its own */
-    int32_t segments;     /* of attention output and feed-forward down */
+    int32_t window;        /* 0: full attention; else every second layer sees a window, in a cache group of its own */
+    int32_t segments;      /* of attention output and feed-forward down */
     enum tensor_type type; /* of the linears */
     enum rope_pairing pairing;
     bool biases;

@@ -26,10 +26,22 @@ static struct small_model_options variant(int i)
     struct small_model_options options = small_model_defaults();
     switch (i) {
     case 1: options.window = 10; break;
-    case 2: options.biases = options.head_norms = true; options.pairing = ROPE_HALVES; options.rotary_width = 4; break;
+    case 2:
+        options.biases = options.head_norms = true;
+        options.pairing = ROPE_HALVES;
+        options.rotary_width = 4;
+        break;
     case 3: options.segments = 8; break;
-    case 4: options.type = TENSOR_Q4_1; options.head_width = 32; options.rotary_width = 32; options.segments = 4; break;
-    case 5: options.embed_scale = 3.3f; options.rotary_width = 0; break;
+    case 4:
+        options.type = TENSOR_Q4_1;
+        options.head_width = 32;
+        options.rotary_width = 32;
+        options.segments = 4;
+        break;
+    case 5:
+        options.embed_scale = 3.3f;
+        options.rotary_width = 0;
+        break;
     default: break;
     }
     return options;

@@ -45,13 +45,15 @@ void reference_cache_load(enum tensor_type type, const void *cached, float *valu
             values[i] = bf16_to_float(narrow[i]);
 }
 
-unsigned char *reference_cache_token(const struct reference_plan *plan, const struct step *step, int32_t group, int32_t layer, int32_t sequence, int32_t position)
+unsigned char *reference_cache_token(const struct reference_plan *plan, const struct step *step, int32_t group, int32_t layer, int32_t sequence,
+                                     int32_t position)
 {
     const struct reference_cache *cache = &plan->caches[group];
     const struct step_block_table *table = &step->tables[group];
     int32_t block_tokens = plan->limits.block_tokens;
     int32_t block = table->blocks[(int64_t)sequence * table->stride + position / block_tokens];
-    return cache->bytes + (uint64_t)block * cache->block_bytes + (uint64_t)layer * cache->layer_bytes + (uint64_t)(position % block_tokens) * cache->token_bytes;
+    return cache->bytes + (uint64_t)block * cache->block_bytes + (uint64_t)layer * cache->layer_bytes +
+           (uint64_t)(position % block_tokens) * cache->token_bytes;
 }
 
 /* ---- One key-value head. */
@@ -89,8 +91,7 @@ static void load_span(const struct head *head, int32_t first, int32_t last)
     uint64_t element = reference_cache_element_bytes(type);
     float loaded[LIMIT_HEAD_WIDTH];
     for (int32_t position = first; position <= last; position++) {
-        const unsigned char *token =
-            reference_cache_token(head->plan, head->step, head->attention->group, head->attention->layer, head->sequence, position);
+        const unsigned char *token = reference_cache_token(head->plan, head->step, head->attention->group, head->attention->layer, head->sequence, position);
         int32_t at = position % ATTENTION_SPAN;
         reference_cache_load(type, token + (uint64_t)head->kv_head * (uint64_t)group->key_width * element, loaded, group->key_width);
         for (int32_t i = 0; i < group->key_width; i++)

@@ -37,8 +37,8 @@ float reference_join_segments(float *sums, const bool *present, int32_t segments
 }
 
 /* sums[o][r] = sum over columns first .. last - 1, ascending, of weights[o][c] * inputs[c][r]. `rows` is a constant where inlined: 1 or TILE_ROWS. */
-static inline __attribute__((always_inline)) void sum_columns(const float *weights, int64_t columns, const double *inputs, int64_t first, int64_t last, int rows,
-                                                              double sums[TILE_OUTPUTS][TILE_ROWS])
+static inline __attribute__((always_inline)) void sum_columns(const float *weights, int64_t columns, const double *inputs, int64_t first, int64_t last,
+                                                              int rows, double sums[TILE_OUTPUTS][TILE_ROWS])
 {
     double a[TILE_ROWS] = {0}, b[TILE_ROWS] = {0}, c[TILE_ROWS] = {0}, d[TILE_ROWS] = {0};
     for (int64_t column = first; column < last; column++) {

@@ -71,7 +71,8 @@ void reference_rope_cache(struct reference_plan *plan, const struct step *step, 
             prepare_heads(rope, key_norm, position, group->n_kv_heads, group->key_width, key);
             unsigned char *token = reference_cache_token(plan, step, rope->group, rope->layer, s, position);
             reference_cache_store(type, key, token, key_elements);
-            reference_cache_store(type, reference_row(plan, rope->value, r), token + (uint64_t)key_elements * reference_cache_element_bytes(type), value_elements);
+            reference_cache_store(type, reference_row(plan, rope->value, r), token + (uint64_t)key_elements * reference_cache_element_bytes(type),
+                                  value_elements);
         }
     }
 }

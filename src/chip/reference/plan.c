@@ -39,8 +39,7 @@ static int copy_program(struct reference_plan *plan, const struct program *progr
         program_add_group(builder, &program->groups[g]);
     for (int32_t i = 0; !status && i < program->n_ops; i++)
         status = copy_op(plan, builder, &program->ops[i], err);
-    return status ? status
-                  : program_builder_finish(builder, program->n_vocabulary, program->n_layers, program->context_length, &plan->program, err);
+    return status ? status : program_builder_finish(builder, program->n_vocabulary, program->n_layers, program->context_length, &plan->program, err);
 }
 
 static int check_limits(struct plan_limits *limits, const struct program *program, struct error *err)
@@ -172,8 +171,8 @@ static int make_buffers(struct reference_plan *plan, struct error *err)
         size_t bytes = (size_t)rows * (size_t)program->buffers[b].width * sizeof(float); /* below 2^26 * 2^22 * 4 */
         plan->buffers[b] = mem_zalloc(bytes);
         if (!plan->buffers[b])
-            return error_set(err, SAMPAN_ENOMEM, "out of memory while making buffer '%s' of %d rows of %d (%zu bytes): use a smaller max_tokens", program->buffers[b].name,
-                             rows, program->buffers[b].width, bytes);
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while making buffer '%s' of %d rows of %d (%zu bytes): use a smaller max_tokens",
+                             program->buffers[b].name, rows, program->buffers[b].width, bytes);
         plan->description.buffer_bytes += bytes;
     }
     return 0;
@@ -195,8 +194,8 @@ static int make_caches(struct reference_plan *plan, struct error *err)
         cache->block_bytes = cache->layer_bytes * (uint64_t)group->n_layers;
         cache->bytes = mem_zalloc_array((size_t)plan->limits.n_blocks[g], (size_t)cache->block_bytes);
         if (!cache->bytes)
-            return error_set(err, SAMPAN_ENOMEM, "out of memory while making cache group '%s': %d blocks of %llu bytes; use fewer blocks or a smaller context", group->name,
-                             plan->limits.n_blocks[g], (unsigned long long)cache->block_bytes);
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while making cache group '%s': %d blocks of %llu bytes; use fewer blocks or a smaller context",
+                             group->name, plan->limits.n_blocks[g], (unsigned long long)cache->block_bytes);
         plan->description.group_block_bytes[g] = cache->block_bytes;
         plan->description.cache_bytes += cache->block_bytes * (uint64_t)plan->limits.n_blocks[g];
     }
@@ -273,8 +272,8 @@ static int compile(struct reference_plan *plan, const struct program *program, c
     return status;
 }
 
-int reference_plan_create(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress, struct plan **plan,
-                          struct error *err)
+int reference_plan_create(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress,
+                          struct plan **plan, struct error *err)
 {
     (void)chip;
     struct reference_plan *made = mem_zalloc(sizeof *made);

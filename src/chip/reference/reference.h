@@ -39,7 +39,7 @@ struct reference_plan {
     struct reference_weight *weights; /* [n_weights] */
     void **allocations;               /* weight bytes, freed with the plan */
     int32_t n_allocations;
-    float **buffers;               /* [n_buffers][rows of the buffer * width] */
+    float **buffers;                /* [n_buffers][rows of the buffer * width] */
     struct reference_cache *caches; /* [n_groups] */
 
     double *scratch; /* of one operation: linear's inputs, attention's spans and sums */
@@ -78,7 +78,8 @@ void reference_weight_row(const struct reference_plan *plan, int32_t weight, int
 const float *reference_vector(const struct reference_plan *plan, int32_t weight);
 
 /* Keys and values of one token: start of its key elements in layer `layer` of the block that holds `position` of sequence s. */
-unsigned char *reference_cache_token(const struct reference_plan *plan, const struct step *step, int32_t group, int32_t layer, int32_t sequence, int32_t position);
+unsigned char *reference_cache_token(const struct reference_plan *plan, const struct step *step, int32_t group, int32_t layer, int32_t sequence,
+                                     int32_t position);
 void reference_cache_store(enum tensor_type type, const float *values, void *cached, int64_t n);
 void reference_cache_load(enum tensor_type type, const void *cached, float *values, int64_t n);
 uint64_t reference_cache_element_bytes(enum tensor_type type);

@@ -50,8 +50,8 @@ static int fill_defaults(struct decoder *decoder, const struct checkpoint *check
     if (!decoder->key_width || !decoder->value_width) {
         int32_t width = decoder->hidden / decoder->n_heads;
         if (decoder->hidden % decoder->n_heads || width > LIMIT_HEAD_WIDTH)
-            return error_set(err, SAMPAN_EFORMAT, "embedding_length is %d, expected a multiple of attention.head_count, %d, with heads of at most %d", decoder->hidden,
-                             decoder->n_heads, LIMIT_HEAD_WIDTH);
+            return error_set(err, SAMPAN_EFORMAT, "embedding_length is %d, expected a multiple of attention.head_count, %d, with heads of at most %d",
+                             decoder->hidden, decoder->n_heads, LIMIT_HEAD_WIDTH);
         decoder->key_width = decoder->key_width ? decoder->key_width : width;
         decoder->value_width = decoder->value_width ? decoder->value_width : width;
     }
@@ -61,7 +61,8 @@ static int fill_defaults(struct decoder *decoder, const struct checkpoint *check
     if (!decoder->n_vocabulary && embedding && embedding->n_dimensions == 2 && embedding->shape[0] <= LIMIT_VOCABULARY)
         decoder->n_vocabulary = (int32_t)embedding->shape[0];
     if (!decoder->n_vocabulary)
-        return error_set(err, SAMPAN_ENOTFOUND, "neither metadata '%s.vocab_size' nor a tensor 'token_embd.weight' of two dimensions says how large the vocabulary is",
+        return error_set(err, SAMPAN_ENOTFOUND,
+                         "neither metadata '%s.vocab_size' nor a tensor 'token_embd.weight' of two dimensions says how large the vocabulary is",
                          checkpoint->architecture);
     return 0;
 }
@@ -87,7 +88,8 @@ static int read_decoder(struct model_source *source, struct arena *arena, struct
     return 0;
 }
 
-static int write_program(struct model_source *source, const struct model_options *options, struct arena *arena, const struct program **program, struct error *err)
+static int write_program(struct model_source *source, const struct model_options *options, struct arena *arena, const struct program **program,
+                         struct error *err)
 {
     struct decoder decoder;
     int status = read_decoder(source, arena, &decoder, err);
@@ -96,9 +98,7 @@ static int write_program(struct model_source *source, const struct model_options
 
 static const char *const architectures[] = {"llama", NULL};
 static const char *const known_unused[] = {
-    "blk.*.attn_rot_embd", "an old buffer of rotary frequencies, computed here",
-    "blk.*.attn_rot_embd.weight", "the same",
-    NULL, NULL,
+    "blk.*.attn_rot_embd", "an old buffer of rotary frequencies, computed here", "blk.*.attn_rot_embd.weight", "the same", NULL, NULL,
 };
 
 const struct model_family llama_family = {
