@@ -231,11 +231,10 @@ void block_q6_k_to_float(const void *source, float *destination, size_t n)
 
 /* ---- blocks of 32, from float ---- */
 
-/* 1 / d, or 0 for d = 0; also 0 where the reciprocal of a subnormal d overflows (d is 0 in binary16 then, so any quant stands for the same value). */
+/* 1 / d, or 0 for d = 0. Infinite for the smallest subnormal d, which is 0 in binary16, so that any quant stands for the same value. */
 static float reciprocal(float scale)
 {
-    float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    return isfinite(inverse) ? inverse : 0.0f;
+    return scale != 0.0f ? 1.0f / scale : 0.0f;
 }
 
 /* trunc(value) limited to [0, maximum]; NaN gives 0. */

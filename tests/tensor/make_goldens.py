@@ -52,6 +52,10 @@ def make_rows(kind, random):
         rows += [random.normal(0, scale, n) for _ in range(5)]
     rows += [np.round(random.normal(0, 4, n)) for _ in range(10)]  # ties in rounding and in the extreme
     rows += [np.round(random.normal(0, 8, n)) / 2 for _ in range(10)]
+    for extreme in (-8, 8, -16, 16, -127, 127):  # scales that are whole, so that halves are exact ties
+        row = np.round(random.uniform(-2, 2, n) * abs(extreme)) / 2
+        row[5] = extreme
+        rows.append(row)
     return np.stack(rows).astype(np.float32)
 
 
