@@ -20,7 +20,7 @@ static const char *const end_of_generation_texts[] = {
     "<|calls|>", "<|flush|>",                                         /* Solar Open */
     "<EOT>", "_<EOT>", "[EOT]",                                       /* Refact, Kimi */
     "<end_of_utterance>",                                             /* SmolVLM */
-    "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>", /* DeepSeek: full-width bars, low lines */
+    "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>", /* DeepSeek: full-width bars, low lines */
     /* clang-format on */
 };
 enum { N_END_TEXTS = sizeof end_of_generation_texts / sizeof end_of_generation_texts[0], N_END_KEYS = 3 };

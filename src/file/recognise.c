@@ -28,9 +28,7 @@ static const struct beginning beginnings[] = {
     {BEGINS("FUGG"), SAMPAN_EFORMAT, "this looks like a GGUF file whose bytes were swapped; fetch it again"},
     {BEGINS("\x1f\x8b"), SAMPAN_EUNSUPPORTED, "this is a gzip file; unpack it first"},
     {BEGINS("\x28\xb5\x2f\xfd"), SAMPAN_EUNSUPPORTED, "this is a zstd file; unpack it first"},
-    {BEGINS("\xfd"
-            "7zXZ"),
-     SAMPAN_EUNSUPPORTED, "this is an xz file; unpack it first"},
+    {BEGINS("\3757zXZ"), SAMPAN_EUNSUPPORTED, "this is an xz file; unpack it first"},
     {BEGINS("7z\xbc\xaf"), SAMPAN_EUNSUPPORTED, "this is a 7z archive; unpack it first"},
     {BEGINS("\x89HDF"), SAMPAN_EUNSUPPORTED, "this is an HDF5 file, as Keras writes them; " GET_GGUF},
     {BEGINS("Entry not found"), SAMPAN_EFORMAT, "this is a hub's error answer ('Entry not found') saved as a file; check the name and fetch it again"},

@@ -207,6 +207,41 @@ static void a_file_of_metadata_alone_opens(void **state)
     gguf_writer_free(&writer);
 }
 
+/* Half a megabyte of strings whose boundaries fall everywhere, so that values cross the reader's windows, and one larger than a window. */
+static void a_long_header_comes_back_whole(void **state)
+{
+    (void)state;
+    enum { N = 20000, LARGE = 400000 };
+    struct gguf_writer writer;
+    char(*texts)[32] = mem_alloc_array(N, sizeof *texts);
+    const char **pointers = mem_alloc_array(N, sizeof *pointers);
+    char *large = mem_alloc(LARGE);
+    for (int i = 0; i < N; i++) {
+        snprintf(texts[i], sizeof texts[i], "%d%.*s", i, i % 13, "abcdefghijklm");
+        pointers[i] = texts[i];
+    }
+    for (int i = 0; i < LARGE; i++)
+        large[i] = (char)(i * 31 % 251);
+    begin(&writer, 3);
+    gguf_add_string_array(&writer, "texts", pointers, N);
+    gguf_add_bytes(&writer, "large", large, LARGE);
+    gguf_add_integer(&writer, "last", GGUF_UINT32, 77);
+    struct checkpoint *checkpoint = open_writer(&writer);
+    const struct metadata_value *value = checkpoint_find(checkpoint, "texts");
+    assert_int_equal(value->array.count, N);
+    for (size_t i = 0; i < N; i++)
+        assert_string_equal(value->array.elements[i].string.data, texts[i]);
+    value = checkpoint_find(checkpoint, "large");
+    assert_int_equal(value->string.length, LARGE);
+    assert_memory_equal(value->string.data, large, LARGE);
+    assert_int_equal(checkpoint_find(checkpoint, "last")->u, 77);
+    checkpoint_close(checkpoint);
+    gguf_writer_free(&writer);
+    mem_free(large);
+    mem_free(pointers);
+    mem_free(texts);
+}
+
 /* ---- typed access ---- */
 
 static void integers_are_given_in_range_whatever_their_width(void **state)
@@ -288,6 +323,7 @@ int main(void)
         cmocka_unit_test(shapes_are_given_outermost_first),
         cmocka_unit_test(tensors_may_lie_in_another_order_than_their_infos),
         cmocka_unit_test(a_file_of_metadata_alone_opens),
+        cmocka_unit_test(a_long_header_comes_back_whole),
         cmocka_unit_test(integers_are_given_in_range_whatever_their_width),
         cmocka_unit_test(floats_bools_and_strings_are_given_by_their_own_kind_only),
     };

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Makes the seeds of tests/fuzz/fuzz_gguf.c: tests/fuzz/corpus/gguf/*. Python's standard library only.
+
+    python3 tests/file/make_fuzz_seeds.py
+"""
+import pathlib
+import struct
+
+OUT = pathlib.Path(__file__).parent.parent / "fuzz" / "corpus" / "gguf"
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+PACK = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q", I64: "q", F64: "d"}
+
+
+def string(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def value(kind, content):
+    if kind == STRING:
+        return string(content)
+    if kind == ARRAY:
+        element, elements = content
+        return struct.pack("<IQ", element, len(elements)) + b"".join(value(element, e) for e in elements)
+    return struct.pack("<" + PACK[kind], content)
+
+
+def entry(key, kind, content):
+    return string(key) + struct.pack("<I", kind) + value(kind, content)
+
+
+def info(name, dimensions, kind, offset):
+    return string(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, kind, offset)
+
+
+def file(entries, infos=(), data=b"", version=3, alignment=32):
+    head = b"GGUF" + struct.pack("<IQQ", version, len(infos), len(entries)) + b"".join(entries) + b"".join(infos)
+    return head + (b"\0" * (-len(head) % alignment) + data if infos else b"")
+
+
+ARCHITECTURE = entry("general.architecture", STRING, "llama")
+TOKENIZER = [
+    entry("tokenizer.ggml.model", STRING, "gpt2"),
+    entry("tokenizer.ggml.pre", STRING, "smollm"),
+    entry("tokenizer.ggml.tokens", ARRAY, (STRING, ["a", "b", "ab", "<|im_end|>", "<|end|>"])),
+    entry("tokenizer.ggml.token_type", ARRAY, (I32, [1, 1, 1, 3, 3])),
+    entry("tokenizer.ggml.scores", ARRAY, (F32, [0, 0, 0, 0, 0])),
+    entry("tokenizer.ggml.merges", ARRAY, (STRING, ["a b"])),
+    entry("tokenizer.ggml.bos_token_id", U32, 0),
+    entry("tokenizer.ggml.eos_token_id", U32, 3),
+    entry("tokenizer.ggml.eot_token_id", U32, 3),
+    entry("tokenizer.ggml.padding_token_id", U32, 0xFFFFFFFF),
+    entry("tokenizer.ggml.add_bos_token", BOOL, True),
+    entry("tokenizer.chat_template", STRING, "{{ messages }}"),
+]
+SCALARS = [entry(f"k{kind}", kind, 1) for kind in PACK]
+ARRAYS = [
+    entry("nested", ARRAY, (ARRAY, [(U8, [1, 2]), (BOOL, [True]), (STRING, ["x", ""])])),
+    entry("deep", ARRAY, (ARRAY, [(ARRAY, [(ARRAY, [(U16, [1])])])])),
+    entry("empty", ARRAY, (F64, [])),
+]
+SEEDS = {
+    "minimal": file([ARCHITECTURE]),
+    "version2": file([ARCHITECTURE], version=2),
+    "scalars": file([ARCHITECTURE] + SCALARS),
+    "arrays": file([ARCHITECTURE] + ARRAYS),
+    "tokenizer": file([ARCHITECTURE] + TOKENIZER),
+    "tensors": file([ARCHITECTURE], [info("a", [32, 2], 3, 0), info("b", [8], 0, 64), info("c", [256], 14, 96)], b"\1" * 306),
+    "alignment": file([ARCHITECTURE, entry("general.alignment", U32, 64)], [info("a", [2, 2, 2, 2], 1, 0)], b"\1" * 32, alignment=64),
+    "split": file([ARCHITECTURE, entry("split.count", U16, 2), entry("split.no", U16, 0)]),
+    "other_tokenizer": file([ARCHITECTURE, entry("tokenizer.ggml.model", STRING, "llama")]),
+    "safetensors": struct.pack("<Q", 2) + b"{}",
+    "html": b"<!doctype html>",
+}
+
+OUT.mkdir(parents=True, exist_ok=True)
+for name, content in SEEDS.items():
+    (OUT / name).write_bytes(content)
