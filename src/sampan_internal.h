@@ -1,0 +1,42 @@
+/* What the two halves of the public API share: the model handle, the thread's error message, and the reading of structs that may be older or newer than
+ * ours. */
+#ifndef SAMPAN_INTERNAL_H
+#define SAMPAN_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "file/checkpoint.h"
+#include "sampan.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+/* Tokenizer and template are made when first wanted: describing a model, or scoring ids with it, needs neither; and a model whose template is refused can
+ * still be used without it. `made` once set, a failure is kept and returned each time. */
+struct sampan_model {
+    struct checkpoint *checkpoint;
+    pthread_mutex_t mutex; /* guards the making */
+    bool tokenizer_made, template_made;
+    struct tokenizer *tokenizer;
+    struct chat_template *chat_template;
+    struct error tokenizer_error, template_error;
+    char *name; /* owned */
+    struct sampan_model_description description;
+};
+
+/* The message of the calling thread: pass api_error() to functions that take `struct error *err`. */
+struct error *api_error(void);
+
+/* Keeps the message beginning with "what: ". */
+int api_invalid(const char *what, const char *problem);
+
+int api_model_tokenizer(sampan_model *model, const struct tokenizer **tokenizer, struct error *err);
+
+/* Copies a caller's options struct of `size` bytes (its first member) into ours of `known` bytes: what the caller does not have is zero; what we do not
+ * know must be zero. */
+int api_read_struct(void *ours, size_t known, const void *theirs, const char *what, struct error *err);
+/* The other way round: fills as much as the caller has, and keeps its size. */
+int api_write_struct(void *theirs, const void *ours, size_t known, const char *what, struct error *err);
+
+#endif
