@@ -138,7 +138,7 @@ void gguf_add_tensor(struct gguf_writer *writer, const char *name, enum tensor_t
 
 void gguf_add_tensor_floats(struct gguf_writer *writer, const char *name, enum tensor_type type, int n_dimensions, const uint64_t *shape, const float *values)
 {
-    uint64_t n = 1, bytes;
+    uint64_t n = 1, bytes = 0;
     for (int i = 0; i < n_dimensions; i++)
         n *= shape[i];
     if (!tensor_types[type].from_float || !tensor_type_bytes(type, 1, n, &bytes))
