@@ -1,0 +1,94 @@
+/* A stream: one request on its way. Three parties touch it, each its own part:
+ *
+ *   caller's thread   makes it (engine_submit) and gives it up (engine_release)
+ *   engine's thread   owns log, stops and the scheduling state
+ *   reader            turns published tokens into an event (text is made here, from the log)
+ *
+ * `shared` is what the engine has published to the reader; it and the fields beside it are guarded by the outbox's lock. A stream is freed with its last
+ * reference: one of the engine until it has ended and no step in flight names it, one of the caller until it released it, one of each message under way,
+ * one of a reader while it makes an event. */
+#ifndef ENGINE_STREAM_H
+#define ENGINE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/step.h"
+#include "engine/engine.h"
+#include "engine/stop_strings.h"
+#include "engine/token_log.h"
+#include "text/detokenizer.h"
+
+enum stream_state { STREAM_WAITING, STREAM_RUNNING, STREAM_ENDED };
+
+/* What a reader may see. */
+struct stream_progress {
+    int32_t n_tokens;         /* of the log: prompt + accepted */
+    uint64_t safe_text;       /* bytes of text that may be shown, from the start of the output; UINT64_MAX: all */
+    bool prompt_scored;       /* the prompt's log-probabilities are complete */
+    enum engine_finish finish;
+    int32_t stop_index;
+    int32_t eog_token;
+    int32_t n_cached_tokens;
+    int32_t n_rebuilds;
+    bool numerics_changed;
+    int code;
+};
+
+struct stream {
+    uint64_t id; /* ascending in the order of acceptance */
+
+    /* The request; never changes, except that a smaller executor after a loss may lower log.max_new. */
+    struct sampling_parameters sampling;
+    int32_t min_tokens;
+    bool ignore_eog;
+    bool show_control;
+    bool scores_prompt;
+
+    /* The engine's. */
+    struct token_log log;
+    struct stop_strings stops;
+    struct detokenizer stop_detokenizer;
+    struct stream_progress progress; /* published by outbox_publish */
+    char message[ERROR_MESSAGE_SIZE]; /* for FINISH_ERROR; written before it is published */
+    enum stream_state state;
+    bool started;          /* was admitted at least once */
+    int32_t n_scheduled;   /* positions [0, n_scheduled) are in the cache or in a submitted step */
+    int32_t n_completed;   /* ... in the cache: their step came back */
+    int32_t n_registered;  /* chunks of the prefix index that stand for the beginning */
+    int32_t node;          /* the last of them */
+    int32_t n_in_flight;   /* entries of submitted steps that name this stream */
+    uint32_t epoch;        /* raised when the cache is given up: results of older steps are dropped */
+    int32_t slot;          /* while running, -1 */
+    uint64_t argmax_step;  /* the step whose logit row argmax_row is the argmax of the last scheduled position; UINT64_MAX: none */
+    int32_t argmax_row;
+    uint64_t placed_in;    /* the scheduler's build that gave it rows last */
+    struct stream *previous, *next; /* waiting list */
+
+    /* Guarded by the outbox's lock. */
+    struct stream_progress shared;
+    int32_t references;
+    bool queued;      /* counts as waiting for its first admission */
+    bool cancelled;   /* the message is under way */
+    bool released;
+    bool ready;       /* in the list of streams with an event */
+    struct stream *ready_previous, *ready_next;
+
+    /* The reader's. */
+    struct detokenizer detokenizer;
+    struct buffer text;      /* bytes from text_start on that were not taken yet */
+    uint64_t text_start;     /* of `text` within the output */
+    size_t text_taken;       /* bytes of `text` that the last event showed */
+    int32_t tokens_taken;    /* log position up to which events went */
+    bool prompt_scores_taken;
+    bool ended;              /* the detokenizer was finished */
+};
+
+int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, struct stream **stream, struct error *err);
+void stream_free(struct stream *stream);
+
+/* Makes the event of everything that was published since the last one. The reader, without lock. */
+int stream_take_event(struct stream *stream, const struct stream_progress *progress, struct engine_event *event, struct error *err);
+
+#endif
