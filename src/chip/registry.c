@@ -5,10 +5,12 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "chip/chip.h"
+#include "chip/cpu/cpu.h"
 #include "chip/reference/reference.h"
 
 /* In order of preference for "auto"; the reference is last because it is slow and always there. */
 const struct chip_interface *const chip_registry[] = {
+    &cpu_chip_interface,
     &reference_chip,
     NULL,
 };

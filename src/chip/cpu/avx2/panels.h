@@ -1,0 +1,9 @@
+/* AVX2: the integer panels (panels.c), joined to the table by kernels.c. */
+#ifndef CHIP_CPU_AVX2_PANELS_H
+#define CHIP_CPU_AVX2_PANELS_H
+
+struct cpu_kernels;
+
+void avx2_fill_panels(struct cpu_kernels *kernels);
+
+#endif

@@ -1,0 +1,63 @@
+/* Which dialects there are, which this machine can run, and the table made of them. */
+#include "chip/cpu/kernels.h"
+
+#include <string.h>
+
+static bool always_available(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+/* The compiler's own detection also asks XGETBV whether the operating system saves the wide registers. */
+static bool avx2_available(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+
+static bool avx512_available(void)
+{
+    return avx2_available() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+#else
+static bool avx2_available(void)
+{
+    return false;
+}
+static bool avx512_available(void)
+{
+    return false;
+}
+void cpu_fill_avx2(struct cpu_kernels *kernels)
+{
+    (void)kernels;
+}
+void cpu_fill_avx512(struct cpu_kernels *kernels)
+{
+    (void)kernels;
+}
+#endif
+
+const struct cpu_dialect_row cpu_dialects[DIALECT_COUNT] = {
+    [DIALECT_PORTABLE] = {"portable", "any CPU", always_available, cpu_fill_portable},
+    [DIALECT_AVX2] = {"avx2", "AVX2, FMA, F16C and BMI2", avx2_available, cpu_fill_avx2},
+    [DIALECT_AVX512] = {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", avx512_available, cpu_fill_avx512},
+};
+
+enum cpu_dialect cpu_best_dialect(void)
+{
+    int best = DIALECT_PORTABLE;
+    for (int i = 0; i < DIALECT_COUNT; i++) {
+        if (cpu_dialects[i].available())
+            best = i;
+    }
+    return (enum cpu_dialect)best;
+}
+
+void cpu_fill_kernels(struct cpu_kernels *kernels, enum cpu_dialect highest)
+{
+    memset(kernels, 0, sizeof *kernels);
+    for (int i = 0; i <= (int)highest; i++)
+        cpu_dialects[i].fill(kernels);
+}

@@ -1,0 +1,9 @@
+/* Plain C: the integer panels (panels.c), joined to the table by kernels.c. */
+#ifndef CHIP_CPU_PORTABLE_PANELS_H
+#define CHIP_CPU_PORTABLE_PANELS_H
+
+struct cpu_kernels;
+
+void portable_fill_panels(struct cpu_kernels *kernels);
+
+#endif
