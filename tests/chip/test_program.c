@@ -312,11 +312,13 @@ static void operands_name_what_is_read_and_written(void **state)
     assert_int_equal(operands.n_writes, 2); /* x as well: the residual is added to it */
     assert_int_equal(operands.weights[0], 3);
     assert_int_equal(operands.group, -1);
-    op_get_operands(&(struct op){.kind = OP_LINEAR, .linear = {.x = 1, .n_outputs = 3, .weights = {5, 6, 7}, .biases = {8, -1, 9}, .outs = {2, 3, 4}}}, &operands);
+    op_get_operands(&(struct op){.kind = OP_LINEAR, .linear = {.x = 1, .n_outputs = 3, .weights = {5, 6, 7}, .biases = {8, -1, 9}, .outs = {2, 3, 4}}},
+                    &operands);
     assert_int_equal(operands.n_weights, 5);
     assert_int_equal(operands.weights[3], 8);
-    op_get_operands(&(struct op){.kind = OP_ROPE_CACHE, .rope_cache = {.query = 0, .key = 1, .value = 2, .query_norm = -1, .key_norm = 4, .group = 1, .layer = 7}},
-                    &operands);
+    op_get_operands(
+        &(struct op){.kind = OP_ROPE_CACHE, .rope_cache = {.query = 0, .key = 1, .value = 2, .query_norm = -1, .key_norm = 4, .group = 1, .layer = 7}},
+        &operands);
     assert_int_equal(operands.n_weights, 1);
     assert_int_equal(operands.group, 1);
     assert_int_equal(operands.layer, 7);

@@ -33,9 +33,22 @@ static void make_good(struct arrays *a)
         .edits = {{CACHE_COPY, 0, 1, 2}, {CACHE_ZERO, 1, -1, 3}},
     };
     *a = good;
-    a->step = (struct step){.id = 7, .n_tokens = 4, .token_ids = a->ids, .token_sources = a->sources, .positions = a->positions, .n_sequences = 2,
-                            .row_starts = a->row_starts, .lengths = a->lengths, .slots = a->slots, .n_groups = 2, .n_logit_rows = 2, .logit_rows = a->rows,
-                            .wants = a->wants, .n_top = 5, .n_edits = 2, .edits = a->edits};
+    a->step = (struct step){.id = 7,
+                            .n_tokens = 4,
+                            .token_ids = a->ids,
+                            .token_sources = a->sources,
+                            .positions = a->positions,
+                            .n_sequences = 2,
+                            .row_starts = a->row_starts,
+                            .lengths = a->lengths,
+                            .slots = a->slots,
+                            .n_groups = 2,
+                            .n_logit_rows = 2,
+                            .logit_rows = a->rows,
+                            .wants = a->wants,
+                            .n_top = 5,
+                            .n_edits = 2,
+                            .edits = a->edits};
     a->step.tables[0] = (struct step_block_table){.blocks = a->blocks[0][0], .stride = 4};
     a->step.tables[1] = (struct step_block_table){.blocks = a->blocks[1][0], .stride = 4};
     a->limits = (struct plan_limits){.max_tokens = 8, .max_sequences = 4, .max_logit_rows = 3, .max_context = 64, .block_tokens = 16, .n_blocks = {20, 20}};

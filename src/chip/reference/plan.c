@@ -54,7 +54,7 @@ static int check_limits(struct plan_limits *limits, const struct program *progra
     } sizes[] = {
         {"max_tokens", limits->max_tokens, 1, LIMIT_CONTEXT},
         {"max_sequences", limits->max_sequences, 1, LIMIT_SEQUENCES},
-        {"max_logit_rows", limits->max_logit_rows, 0, limits->max_tokens},
+        {"max_logit_rows", limits->max_logit_rows, 0, LIMIT_CONTEXT},
         {"max_context", limits->max_context, 1, LIMIT_CONTEXT},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
