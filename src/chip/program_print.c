@@ -24,19 +24,20 @@ static void print_buffer(const struct printer *printer, int32_t buffer)
     buffer_printf(printer->out, "%s[%d]", found->name, found->width);
 }
 
-/* "q4_1[1536 x 576]", "q4_1+q8_0[...]" for parts of several types, "in 8 segments of 64-column units" where it is split-stable. */
+/* "q4_1[1536 x 576]", "q4_1+q8_0[...]" for parts of several types, "q4_1[576 x 1536, 8 segments of units of 32]" where it is split-stable. */
 static void print_weight(const struct printer *printer, int32_t index)
 {
     const struct logical_weight *weight = &printer->program->weights[index];
     for (int32_t p = 0; p < weight->n_parts; p++)
         if (p == 0 || weight->parts[p].type != weight->parts[p - 1].type)
             buffer_printf(printer->out, "%s%s", p ? "+" : "", tensor_types[weight->parts[p].type].name);
-    if (weight->role == WEIGHT_VECTOR)
-        buffer_printf(printer->out, "[%" PRId64 "]", weight->columns);
-    else
-        buffer_printf(printer->out, "[%" PRId64 " x %" PRId64 "]", weight->rows, weight->columns);
+    buffer_append_char(printer->out, '[');
+    if (weight->role != WEIGHT_VECTOR)
+        buffer_printf(printer->out, "%" PRId64 " x ", weight->rows);
+    buffer_printf(printer->out, "%" PRId64, weight->columns);
     if (weight->segments > 1)
-        buffer_printf(printer->out, " in %d segments of %d-column units", weight->segments, weight->unit_columns);
+        buffer_printf(printer->out, ", %d segments of units of %d", weight->segments, weight->unit_columns);
+    buffer_append_char(printer->out, ']');
 }
 
 static void print_optional_weight(const struct printer *printer, const char *before, int32_t weight)

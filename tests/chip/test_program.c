@@ -12,8 +12,8 @@
 #include "base/memory.h"
 #include "chip/support_program.h"
 
-/* A program that a case may break anywhere. Operations of the small model: 0 embed; per layer from 1 and from 10: norm, query/key/value, rope, attention, output,
- * norm, gate/up, activation, down; 19 select, 20 norm, 21 head, 22 logits. */
+/* A program that a case may break anywhere. Operations of the small model: 0 embed; per layer from 1 and from 10: norm, query/key/value, rope, attention,
+ * output, norm, gate/up, activation, down; 19 select, 20 norm, 21 head, 22 logits. */
 enum { EMBED = 0, NORM = 1, LINEAR = 2, ROPE = 3, ATTENTION = 4, OUTPUT = 5, NORM_RESIDUAL = 6, GATED = 8, SELECT = 19, HEAD = 21, LOGITS = 22 };
 
 struct broken {
