@@ -1,0 +1,97 @@
+#include "cli/conversation.h"
+
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/utf8.h"
+
+int conversation_init(struct conversation *conversation)
+{
+    conversation->messages = json_array();
+    return conversation->messages ? 0 : SAMPAN_ENOMEM;
+}
+
+void conversation_free(struct conversation *conversation)
+{
+    json_decref(conversation->messages);
+    conversation->messages = NULL;
+}
+
+/* A JSON string of any bytes. */
+static json_t *make_string(const char *text, size_t length)
+{
+    struct buffer clean;
+    buffer_init(&clean, (size_t)LIMIT_TEXT * 3);
+    buffer_append(&clean, "", 0);
+    for (size_t at = 0; at < length;) {
+        uint32_t character;
+        int n = utf8_decode(text + at, length - at, &character);
+        if (n > 0)
+            buffer_append(&clean, text + at, (size_t)n);
+        else
+            buffer_append_string(&clean, "\xEF\xBF\xBD");
+        at += n > 0 ? (size_t)n : n < 0 ? (size_t)-n : length - at;
+    }
+    json_t *string = clean.failed ? NULL : json_stringn(clean.data, clean.length);
+    buffer_free(&clean);
+    return string;
+}
+
+static json_t *make_message(const char *role, const char *text, size_t length)
+{
+    json_t *message = json_object();
+    if (message && !json_object_set_new(message, "role", json_string(role)) && !json_object_set_new(message, "content", make_string(text, length)))
+        return message;
+    json_decref(message);
+    return NULL;
+}
+
+int conversation_add(struct conversation *conversation, const char *role, const char *text, size_t length)
+{
+    return json_array_append_new(conversation->messages, make_message(role, text, length)) ? SAMPAN_ENOMEM : 0;
+}
+
+void conversation_drop_last(struct conversation *conversation)
+{
+    size_t count = json_array_size(conversation->messages);
+    if (count)
+        json_array_remove(conversation->messages, count - 1);
+}
+
+static bool has_system(const struct conversation *conversation)
+{
+    const char *role = json_string_value(json_object_get(json_array_get(conversation->messages, 0), "role"));
+    return role && strcmp(role, "system") == 0;
+}
+
+size_t conversation_count(const struct conversation *conversation)
+{
+    return json_array_size(conversation->messages) - has_system(conversation);
+}
+
+void conversation_reset(struct conversation *conversation)
+{
+    while (conversation_count(conversation))
+        conversation_drop_last(conversation);
+}
+
+int conversation_set_system(struct conversation *conversation, const char *text)
+{
+    if (has_system(conversation))
+        json_array_remove(conversation->messages, 0);
+    if (!text || !*text)
+        return 0;
+    return json_array_insert_new(conversation->messages, 0, make_message("system", text, strlen(text))) ? SAMPAN_ENOMEM : 0;
+}
+
+int conversation_tokenize(const struct conversation *conversation, const sampan_model *model, int32_t **ids, size_t *n_ids)
+{
+    json_t *whole = json_pack("{s:O, s:b}", "messages", conversation->messages, "add_generation_prompt", 1);
+    char *text = whole ? json_dumps(whole, JSON_COMPACT) : NULL;
+    int code = sampan_chat_tokenize(model, text ? text : "", text ? strlen(text) : 0, ids, n_ids);
+    mem_free(text);
+    json_decref(whole);
+    return code;
+}
