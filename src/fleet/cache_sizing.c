@@ -71,13 +71,12 @@ static int refuse_context(const struct cache_demand *demand, int32_t context, in
 {
     struct size_text needed = size_text(context_bytes(demand, context)), there = size_text(demand->budget);
     const char *which = demand->budget_is_given ? "of cache memory were given" : "are free for it beside the weights";
-    if (!fits)
-        return error_set(err, SAMPAN_ENOMEM,
-                         "sizing the cache: a context of %" PRId32 " tokens needs %s, but only %s %s, too little for any context; free some memory", context,
-                         needed.text, there.text, which);
-    return error_set(err, SAMPAN_ENOMEM,
-                     "sizing the cache: a context of %" PRId32 " tokens needs %s, but only %s %s; use --context %" PRId32 " or less, or free some memory",
-                     context, needed.text, there.text, which, fits);
+    const char *remedy = demand->budget_is_given ? "give it more" : "free some memory";
+    if (fits < demand->block_tokens)
+        return error_set(err, SAMPAN_ENOMEM, "sizing the cache: a context of %" PRId32 " tokens needs %s, but only %s %s, too little for any context; %s",
+                         context, needed.text, there.text, which, remedy);
+    return error_set(err, SAMPAN_ENOMEM, "sizing the cache: a context of %" PRId32 " tokens needs %s, but only %s %s; use --context %" PRId32 " or less, or %s",
+                     context, needed.text, there.text, which, fits, remedy);
 }
 
 static int check_demand(const struct cache_demand *demand, struct error *err)
