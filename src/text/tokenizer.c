@@ -184,12 +184,16 @@ static int enter_vocabulary(struct tokenizer *tokenizer, char *scratch, struct e
     if (!tokenizer->bytes || !tokenizer->whole || !tokenizer->ends_generation || hash_map_reserve(&tokenizer->by_bytes, n) ||
         added_tokens_init(&tokenizer->added))
         return error_no_memory(err, "reading the vocabulary");
-    for (int32_t id = 0; id < spec->n_tokens; id++) {
-        int status = enter_token(tokenizer, id, scratch, err);
-        if (status)
-            return status;
-        if (is_added(spec->tokens[id].kind) && added_tokens_add(&tokenizer->added, spec->tokens[id].text, id))
-            return error_no_memory(err, "reading the added tokens");
+    for (int unused = 0; unused < 2; unused++) { /* the unused ones last: they take no text from others */
+        for (int32_t id = 0; id < spec->n_tokens; id++) {
+            if ((spec->tokens[id].kind == TOKEN_UNUSED) != (unused == 1))
+                continue;
+            int status = enter_token(tokenizer, id, scratch, err);
+            if (status)
+                return status;
+            if (is_added(spec->tokens[id].kind) && added_tokens_add(&tokenizer->added, spec->tokens[id].text, id))
+                return error_no_memory(err, "reading the added tokens");
+        }
     }
     if (added_tokens_finish(&tokenizer->added))
         return error_no_memory(err, "reading the added tokens");

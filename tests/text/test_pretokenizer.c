@@ -1,0 +1,150 @@
+/* text/pretokenizer: every code point in every row against the goldens of the `tokenizers` library (make_tokenizer_goldens.py), ill-formed bytes, names. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/utf8.h"
+#include "support_strings.h"
+#include "text/pretokenizer.h"
+#include "text/stand_ins.h"
+
+static int add_length(void *context, const char *word, size_t length, bool ill_formed)
+{
+    (void)word;
+    (void)ill_formed;
+    int32_t number = (int32_t)length;
+    uint64_t *hash = context;
+    *hash = fnv1a(*hash, &number, sizeof number);
+    return 0;
+}
+
+static void each_code_point_is_cut_as_the_tokenizers_library_cuts_it(void **state)
+{
+    static const char *const names[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "deepseek-v3"};
+    (void)state;
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct pretokenizer *pretokenizer;
+        assert_int_equal(pretokenizer_create(names[i], &pretokenizer, NULL), 0);
+        struct pretokenizer_scratch scratch = {0};
+        char path[512], *hashes;
+        size_t size;
+        snprintf(path, sizeof path, "%s/words_%s.bin", TEST_DATA, names[i]);
+        assert_int_equal(file_read_whole(path, 1 << 20, &hashes, &size, NULL), 0);
+        assert_int_equal(size, 8 * 0x110000 / 1024);
+        for (uint32_t block = 0; block < 0x110000; block += 1024) {
+            uint64_t expected, hash = FNV_START;
+            memcpy(&expected, hashes + block / 1024 * 8, 8);
+            if (block >= 0xD800 && block <= 0xDFFF)
+                continue;
+            buffer_clear(&text);
+            for (uint32_t character = block; character < block + 1024; character++) {
+                char c[5] = {0};
+                int n = utf8_encode(character, c);
+                static const char *const between[] = {"a", "b ", "1", "", "!", " ", "'", "\n"}; /* each but the last has the character behind it */
+                for (int part = 0; part < 8; part++) {
+                    buffer_append_string(&text, between[part]);
+                    if (part < 7)
+                        buffer_append(&text, c, (size_t)n);
+                }
+            }
+            assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text.data, text.length, add_length, &hash, NULL), 0);
+            if (hash != expected)
+                fail_msg("%s: a character of U+%04X..U+%04X is cut differently", names[i], (unsigned)block, (unsigned)block + 1023);
+        }
+        mem_free(hashes);
+        pretokenizer_scratch_free(&scratch);
+        pretokenizer_free(pretokenizer);
+    }
+    buffer_free(&text);
+}
+
+/* "[word][word]", ill-formed ones in < >. */
+static int write_word(void *context, const char *word, size_t length, bool ill_formed)
+{
+    struct buffer *out = context;
+    buffer_append_string(out, ill_formed ? "<" : "[");
+    buffer_append(out, word, length);
+    return buffer_append_string(out, ill_formed ? ">" : "]");
+}
+
+static void assert_words(const char *name, const char *text, const char *expected)
+{
+    struct pretokenizer *pretokenizer;
+    struct pretokenizer_scratch scratch = {0};
+    struct buffer out;
+    buffer_init(&out, 1 << 16);
+    assert_int_equal(pretokenizer_create(name, &pretokenizer, NULL), 0);
+    assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text, strlen(text), write_word, &out, NULL), 0);
+    assert_string_equal(out.data, expected);
+    buffer_free(&out);
+    pretokenizer_scratch_free(&scratch);
+    pretokenizer_free(pretokenizer);
+}
+
+static void rows_differ_as_their_models_do(void **state)
+{
+    (void)state;
+    assert_words("gpt-2", "Don't  pay 1234\n\n x", "[Don]['t][ ][ pay][ 1234][\n\n][ x]");
+    assert_words("smollm", "Don't  pay 1234\n\n x", "[Don]['t][ ][ pay][ ][1][2][3][4][\n\n][ x]");
+    assert_words("llama-bpe", "DON'T  pay 1234\n\n x", "[DON]['T][ ][ pay][ ][123][4][\n\n][ x]");
+    assert_words("qwen2", "DON'T  pay 1234\n\n x", "[DON]['T][ ][ pay][ ][1][2][3][4][\n\n][ x]");
+    assert_words("deepseek-v3", "x=foo(1234) \xE4\xBD\xA0\xE5\xA5\xBD!", "[x][=foo][(][123][4][)][ ][\xE4\xBD\xA0\xE5\xA5\xBD][!]");
+    assert_words(NULL, "a b", "[a][ b]");
+}
+
+static void each_ill_formed_byte_is_a_word_of_its_own(void **state)
+{
+    (void)state;
+    assert_words("gpt-2", "ab\xFF\xE2\x82  cd\xC3", "[ab]<\xFF><\xE2><\x82>[ ][ cd]<\xC3>");
+}
+
+static void stand_ins_have_the_length_of_what_they_stand_for(void **state)
+{
+    (void)state;
+    for (uint32_t character = 0; character < 0x110000; character++) {
+        for (int digits = 0; digits < 2; digits++) {
+            char buffer[4];
+            uint32_t shown = stand_in_find(character, digits);
+            assert_int_equal(utf8_encode(shown, buffer), utf8_encode(character, buffer));
+            assert_int_equal(stand_in_find(shown, digits), shown);
+        }
+    }
+}
+
+static void each_name_of_the_table_compiles(void **state)
+{
+    (void)state;
+    struct pretokenizer *pretokenizer;
+    struct error err = {0};
+    assert_int_equal(pretokenizer_create("no such", &pretokenizer, &err), SAMPAN_EUNSUPPORTED);
+    char *names = strstr(err.message, "(known: ");
+    assert_non_null(names);
+    names += strlen("(known: ");
+    *strchr(names, ')') = '\0';
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, " "));) {
+        assert_int_equal(pretokenizer_create(name, &pretokenizer, NULL), 0);
+        pretokenizer_free(pretokenizer);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_code_point_is_cut_as_the_tokenizers_library_cuts_it),
+        cmocka_unit_test(rows_differ_as_their_models_do),
+        cmocka_unit_test(each_ill_formed_byte_is_a_word_of_its_own),
+        cmocka_unit_test(stand_ins_have_the_length_of_what_they_stand_for),
+        cmocka_unit_test(each_name_of_the_table_compiles),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
