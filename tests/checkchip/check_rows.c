@@ -4,7 +4,8 @@
  *   embed     0: the table's row, bit for bit (with a scale, one rounding: the same on every chip)
  *   norm      |out| u (n / 16 + 12): a sum of n squares in fp32 over at least 8 lanes errs by n / 8 roundings, its root by half of that, and a few
  *             more for mean, root, quotient and the two products; x + residual: 0
- *   gated     |out| 16 u: an exponential good to some 8 ulp, a sum, a quotient, a product; where the exponential overflows (x below -87), |up| 1e-36
+ *   gated     |out| 16 u: an exponential good to some 8 ulp, a sum, a quotient, a product; where the exponential overflows (x below -87) it may be
+ *             held at 2^124 or so: |x up| 2^-124
  *   select    0: copies, and one addition
  *   rotation  9 u (|a'| + |b'|): cos and sin may differ by an ulp, each product and the sum round once; with a norm in front its bound is added */
 #include <math.h>
@@ -119,7 +120,7 @@ static void bound_gated(struct rig *rig, int32_t output, const float *expected, 
 {
     int32_t width = rig_width(rig, rig->outputs[output]);
     for (int64_t i = 0; i < (int64_t)rig->n_rows * width; i++)
-        bounds[i] = fabs((double)expected[i]) * 16 * U + (fabs((double)rig->values[1][i]) + 1e-6) * 1e-36;
+        bounds[i] = fabs((double)expected[i]) * 16 * U + fabs((double)rig->values[1][i]) * (fabs((double)rig->values[0][i]) + 1) * 0x1p-124 + 1e-42;
 }
 
 static void check_gated_case(struct context *context, int32_t width, float deviation, int alias)
