@@ -256,7 +256,8 @@ struct plan *make_plan(struct chip *chip, const struct program *program, const s
 void run_pieces(struct plan *plan, const struct program *program, int32_t block_tokens, const struct piece *pieces, int32_t n_pieces, float *logits)
 {
     enum { ROWS = 512, SEQUENCES = 16, STRIDE = 64 };
-    static int32_t ids[ROWS], positions[ROWS], rows[ROWS], wants[ROWS], tables[SEQUENCES * STRIDE];
+    static int32_t ids[ROWS], positions[ROWS], rows[ROWS], wants[ROWS], tables[SEQUENCES * STRIDE], windows[SEQUENCES * STRIDE];
+    int32_t window = program->n_groups > 1 ? program->groups[1].window : 0;
     int32_t row_starts[SEQUENCES + 1] = {0}, lengths[SEQUENCES], slots[SEQUENCES], n = 0;
     for (int32_t s = 0; s < n_pieces; s++) {
         for (int32_t i = 0; i < pieces[s].count; i++, n++) {
@@ -270,6 +271,8 @@ void run_pieces(struct plan *plan, const struct program *program, int32_t block_
         slots[s] = pieces[s].slot;
         for (int32_t i = 0; i < STRIDE; i++)
             tables[s * STRIDE + i] = i <= (lengths[s] - 1) / block_tokens ? pieces[s].blocks[i] : -1;
+        for (int32_t i = 0; i < STRIDE; i++) /* blocks wholly before the window are absent */
+            windows[s * STRIDE + i] = (i + 1) * block_tokens > pieces[s].first - window + 1 ? tables[s * STRIDE + i] : -1;
     }
     struct step step = {.n_tokens = n,
                         .token_ids = ids,
@@ -283,7 +286,7 @@ void run_pieces(struct plan *plan, const struct program *program, int32_t block_
                         .logit_rows = rows,
                         .wants = wants};
     for (int32_t g = 0; g < program->n_groups; g++)
-        step.tables[g] = (struct step_block_table){.blocks = tables, .stride = STRIDE};
+        step.tables[g] = (struct step_block_table){.blocks = g ? windows : tables, .stride = STRIDE};
     struct error err = {0};
     struct step_result result;
     if (plan->interface->plan_submit(plan, &step, &err) || plan->interface->plan_wait(plan, UINT64_MAX, &result, &err))

@@ -403,7 +403,7 @@ static void the_default_model_is_thirty_layers_with_a_tied_head(void **state)
     }
     struct checkpoint *checkpoint;
     struct arena arena;
-    const struct program *program;
+    const struct program *program = NULL;
     struct error err = {0};
     struct buffer text;
     arena_init(&arena, 64 << 20);
