@@ -3,10 +3,9 @@
  * A step runs inside wait, so that the results of the step before stay as they are until then. One step is in flight at a time. */
 #include "chip/reference/reference.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 #include "chip/reference/plan.h"
 
@@ -14,29 +13,17 @@ static const char kind[] = "reference";
 
 /* ---- The chip. */
 
-/* MemAvailable of /proc/meminfo, else the free pages. */
-static uint64_t find_available_memory(void)
-{
-    unsigned long long kilobytes = 0;
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    while (file && !kilobytes && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) != 1)
-            kilobytes = 0;
-    if (file)
-        fclose(file);
-    return kilobytes ? (uint64_t)kilobytes * 1024 : (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void reference_describe(const struct chip *chip, struct chip_description *description)
 {
+    struct machine machine;
     (void)chip;
+    machine_inspect(&machine);
     *description = (struct chip_description){
         .name = "reference: scalar C, one thread, fp32",
         .numerics_id = REFERENCE_NUMERICS_ID,
         .guarantee = GUARANTEE_SPLIT,
-        .memory_total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
-        .memory_available = find_available_memory(),
+        .memory_total = machine.memory_total,
+        .memory_available = machine.memory_available,
         .block_tokens = REFERENCE_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
