@@ -78,14 +78,28 @@ setup_build() {
         }
     fi
     # shellcheck disable=SC2086
-    if ! ninja -C "build/$preset" -n $targets 2>/dev/null | grep -q 'no work to do'; then
-        say "building $preset"
-    fi
-    # shellcheck disable=SC2086
-    cmake --build "build/$preset" --target $targets >"$log" 2>&1 || {
+    cmake --build "build/$preset" --target $targets 2>&1 | tee "$log" | show_build "$preset"
+    if [ "${PIPESTATUS[0]}" != 0 ]; then
         tail -n 60 "$log" >&2
         fail "the build failed; its last lines are above, all of it is in $log"
-    }
+    fi
+}
+
+# Says once that something is being built, and on a terminal how far it is.
+show_build() {
+    local line said="" terminal=""
+    [ -t 2 ] && terminal=yes
+    while IFS= read -r line; do
+        case $line in
+        "["*"] Building "* | "["*"] Linking "*) ;;
+        *) continue ;;
+        esac
+        [ -n "$said" ] || say "building $1"
+        said=yes
+        [ -n "$terminal" ] && printf '\r%s ' "${line%%]*}]" >&2
+    done
+    [ -n "$said" ] && [ -n "$terminal" ] && printf '\r\033[K' >&2
+    return 0
 }
 
 file_has_sha256() {
