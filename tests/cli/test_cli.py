@@ -526,12 +526,25 @@ class DefaultModel(Case):
         out = self.ok("run", DEFAULT_MODEL, "--max-tokens", "60", stdin=b"My name is Alice. Say hello to me.\nWhat is my name?\n")
         self.assertIn("Alice", out)
 
+    def test_ids_equal_the_goldens(self):
+        """The lines of tests/text/data/smollm2_readable.txt: JSON string, tab, ids of the tokenizers library."""
+        lines = [line.split("\t") for line in (ROOT / "tests/text/data/smollm2_readable.txt").read_text(encoding="ascii").splitlines() if "\t" in line]
+        self.assertGreater(len(lines), 300)
+        out = self.ok("tokenize", DEFAULT_MODEL, "--jsonl", stdin="".join(text + "\n" for text, _ in lines).encode())
+        for (text, golden), ids in zip(lines, out.splitlines(), strict=True):
+            self.assertEqual(json.loads(ids), [int(word) for word in golden.split()], text)
+
+    def test_greedy_answers_do_not_depend_on_threads_or_context(self):
+        words = ["run", DEFAULT_MODEL, "--prompt", "Name three colours.", "--max-tokens", "24", "--json"]
+        tokens = {tuple(json.loads(self.ok(*words, *more))["tokens"]) for more in ([], ["--threads", "1"], ["--context", "256"])}
+        self.assertEqual(len(tokens), 1)
+
     def test_twenty_thousand_lines_take_seconds(self):
         lines = b"".join(json.dumps(f"Line {i}: the quick brown fox jumps over the lazy dog, {i * 7919}.").encode() + b"\n" for i in range(20000))
         began = time.monotonic()
         ids = self.ok("tokenize", DEFAULT_MODEL, "--jsonl", stdin=lines)
         self.assertEqual(ids.count("\n"), 20000)
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(time.monotonic() - began, 20)  # 0.5 s on a free core
 
 
 def main():
