@@ -102,9 +102,9 @@ static int32_t find_text(const struct tokenizer *tokenizer, const char *text, si
     size_t n_bytes;
     if (!length)
         return -1;
-    if (hash_map_get(&tokenizer->by_text, text, length, &id))
-        return (int32_t)id;
     if (alphabet_to_bytes(text, length, scratch, &n_bytes) && hash_map_get(&tokenizer->by_bytes, scratch, n_bytes, &id))
+        return (int32_t)id;
+    if (hash_map_get(&tokenizer->by_text, text, length, &id))
         return (int32_t)id;
     return -1;
 }

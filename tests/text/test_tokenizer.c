@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <jansson.h>
+#include <pthread.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -416,6 +417,33 @@ static void each_allocation_may_fail_while_creating_and_encoding(void **state)
     tokenizer_free(tokenizer);
 }
 
+static void *encode_often(void *tokenizer)
+{
+    for (int i = 0; i < 2000; i++) {
+        struct token_list list = {0};
+        const struct text_span span = {18, ORIGIN_TEMPLATE};
+        if (tokenizer_encode(tokenizer, "<|im|>hello world!", 18, &span, 1, &list, NULL) || list.count != 7 || list.ids[1] != 263)
+            return tokenizer;
+        token_list_free(&list);
+    }
+    return NULL;
+}
+
+static void one_tokenizer_serves_many_threads(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = create();
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, tokenizer), 0);
+    for (int i = 0; i < 4; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    tokenizer_free(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup(random_bytes_come_back_from_raw_decoding, fresh_vocabulary),
         cmocka_unit_test_setup(words_of_a_million_characters_take_no_more_than_moments, fresh_vocabulary),
         cmocka_unit_test_setup(an_overlong_added_token_does_not_make_the_search_quadratic, fresh_vocabulary),
+        cmocka_unit_test_setup(one_tokenizer_serves_many_threads, fresh_vocabulary),
         cmocka_unit_test_setup(each_allocation_may_fail_while_creating_and_encoding, fresh_vocabulary),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
