@@ -79,7 +79,8 @@ void block_tables_release(struct scheduler *s, struct stream *stream)
 
 /* ---- Reuse. */
 
-/* Positions that may come from the cache: the last token must be computed for its logits, and so must prompt positions whose log-probabilities are still wanted. */
+/* Positions that may come from the cache: the last token must be computed for its logits, and so must prompt positions whose log-probabilities are still
+ * wanted. */
 static int32_t reusable_positions(const struct stream *stream)
 {
     int32_t most = stream->log.n_tokens - 1;

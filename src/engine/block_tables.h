@@ -16,7 +16,8 @@ bool block_tables_extend(struct scheduler *scheduler, struct stream *stream, int
 /* The largest length up to `length` that block_tables_extend could do now. */
 int32_t block_tables_fit(struct scheduler *scheduler, struct stream *stream, int32_t length);
 
-/* Begins a stream that is to be admitted: takes over cached blocks of its beginning, and makes room for its first row. Returns how many positions are cached; -1 when
+/* Begins a stream that is to be admitted: takes over cached blocks of its beginning, and makes room for its first row. Returns how many positions are
+ * cached; -1 when
  * its whole sequence would not fit beside the running streams (nothing is changed then). Adds the copies of a partly used block to the plan's edits. */
 int32_t block_tables_begin(struct scheduler *scheduler, struct step_plan *plan, struct stream *stream);
 

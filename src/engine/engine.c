@@ -24,7 +24,8 @@ static int check_options(const struct engine_options *options, struct error *err
     return 0;
 }
 
-/* Places for streams: all that wait, all that run, and as many again that have ended and were not released. The inbox holds, for each place, the messages of its
+/* Places for streams: all that wait, all that run, and as many again that have ended and were not released. The inbox holds, for each place, the messages of
+ * its
  * stream and of one successor (submit and cancel each): more cannot be under way, because the engine empties it before it ends the streams it knows of. */
 static int make_channels(struct engine *engine, struct error *err)
 {
@@ -137,8 +138,10 @@ static int check_prompt(const struct engine_request *request, const struct execu
     if (request->n_prompt == 0 || !request->prompt)
         return error_set(err, SAMPAN_EINVAL, "the prompt is empty; give at least one token");
     if (request->n_prompt + (size_t)room > (size_t)description->max_context)
-        return error_set(err, SAMPAN_ELIMIT, "the prompt has %zu tokens; the context is %d tokens, of which %d must be left; shorten the prompt or open the model "
-                         "with a larger context", request->n_prompt, description->max_context, room);
+        return error_set(err, SAMPAN_ELIMIT,
+                         "the prompt has %zu tokens; the context is %d tokens, of which %d must be left; shorten the prompt or open the model "
+                         "with a larger context",
+                         request->n_prompt, description->max_context, room);
     if (request->n_prompt + (size_t)room > (size_t)capacity)
         return error_set(err, SAMPAN_ELIMIT, "the prompt has %zu tokens; all cache blocks together hold %d; shorten the prompt or give the cache more memory",
                          request->n_prompt, capacity);

@@ -24,9 +24,9 @@
 struct engine;
 
 struct engine_options {
-    int32_t max_queued;        /* requests waiting, at most; 0: 1024 */
-    int32_t prefill_chunk;     /* prompt tokens per step at most; 0: the executor's max_tokens */
-    int32_t max_running;       /* sequences at once; 0: the executor's max_sequences */
+    int32_t max_queued;    /* requests waiting, at most; 0: 1024 */
+    int32_t prefill_chunk; /* prompt tokens per step at most; 0: the executor's max_tokens */
+    int32_t max_running;   /* sequences at once; 0: the executor's max_sequences */
     bool no_prefix_reuse;
     bool no_pipelining;        /* never more than one step in flight */
     int32_t max_rebuilds;      /* consecutive executor losses without a completed step before requests fail; 0: 3 */
@@ -44,7 +44,7 @@ struct sampling_parameters {
     double presence_penalty;   /* 0: off; of tokens in the output (OpenAI's definition) */
     double frequency_penalty;  /* 0: off */
     uint64_t seed;
-    uint32_t choice;           /* index among n choices: enters the random stream */
+    uint32_t choice; /* index among n choices: enters the random stream */
 };
 
 struct engine_stop {
@@ -61,9 +61,9 @@ struct engine_request {
     bool ignore_eog;
     const struct engine_stop *stops; /* [n_stops], copied */
     size_t n_stops;
-    int32_t n_logprobs;         /* alternatives per generated token, 0..LIMIT_LOGPROBS; -1: none, not even the chosen token's */
-    int32_t n_prompt_logprobs;  /* the same for each prompt position (position i: distribution of the token after prompt[0..i]); -1: none */
-    bool show_control;          /* control tokens appear in the text */
+    int32_t n_logprobs;        /* alternatives per generated token, 0..LIMIT_LOGPROBS; -1: none, not even the chosen token's */
+    int32_t n_prompt_logprobs; /* the same for each prompt position (position i: distribution of the token after prompt[0..i]); -1: none */
+    bool show_control;         /* control tokens appear in the text */
 };
 
 enum engine_finish { FINISH_NONE, FINISH_EOG, FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
@@ -76,23 +76,23 @@ struct engine_logprob {
 /* What happened on one stream since its last event. Pointers live until the next engine_next_event of the same reader or engine_release. */
 struct engine_event {
     uint64_t request;
-    int32_t n_tokens;        /* new tokens (an EOG token is not among them) */
+    int32_t n_tokens; /* new tokens (an EOG token is not among them) */
     const int32_t *tokens;
-    const char *text;        /* new text: whole UTF-8 characters; never a part of a stop string, nor text that may still become one */
+    const char *text; /* new text: whole UTF-8 characters; never a part of a stop string, nor text that may still become one */
     size_t text_length;
-    int32_t n_logprobs;      /* per token: 1 (the chosen token) + alternatives; 0: none asked */
-    const struct engine_logprob *logprobs; /* [n_tokens, n_logprobs], the chosen token first, then alternatives descending */
-    int32_t n_prompt_positions; /* > 0 once, when the prompt's log-probabilities are complete */
-    int32_t n_prompt_logprobs;  /* per position */
-    const struct engine_logprob *prompt_logprobs; /* [n_prompt_positions, n_prompt_logprobs], descending */
-    enum engine_finish finish;  /* not FINISH_NONE: the stream's last event */
-    int32_t stop_index;         /* which stop string, for FINISH_STOP; -1 */
-    int32_t eog_token;          /* the token that ended it, for FINISH_EOG; -1 */
+    int32_t n_logprobs;                                           /* per token: 1 (the chosen token) + alternatives; 0: none asked */
+    const struct engine_logprob *logprobs;                        /* [n_tokens, n_logprobs], the chosen token first, then alternatives descending */
+    int32_t n_prompt_positions;                                   /* > 0 once, when the prompt's log-probabilities are complete */
+    int32_t n_prompt_logprobs;                                    /* per position */
+    const struct engine_logprob *prompt_logprobs;                 /* [n_prompt_positions, n_prompt_logprobs], descending */
+    enum engine_finish finish;                                    /* not FINISH_NONE: the stream's last event */
+    int32_t stop_index;                                           /* which stop string, for FINISH_STOP; -1 */
+    int32_t eog_token;                                            /* the token that ended it, for FINISH_EOG; -1 */
     int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* totals */
-    int32_t n_rebuilds;         /* executor losses this stream lived through */
-    bool numerics_changed;      /* a rebuild came back with another numerics id: accepted tokens were kept, later ones may differ */
-    int code;                   /* for FINISH_ERROR */
-    const char *message;        /* ditto */
+    int32_t n_rebuilds;                                           /* executor losses this stream lived through */
+    bool numerics_changed; /* a rebuild came back with another numerics id: accepted tokens were kept, later ones may differ */
+    int code;              /* for FINISH_ERROR */
+    const char *message;   /* ditto */
 };
 
 /* The engine opens its first executor at once. `tokenizer` may be NULL: then events carry no text and stops are refused; otherwise it outlives the engine. */

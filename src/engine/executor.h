@@ -31,8 +31,8 @@ struct executor_description {
     char numerics_id[192]; /* results are bit-identical within one id */
     enum executor_guarantee guarantee;
     int32_t n_vocabulary;
-    int32_t max_tokens;          /* rows of a step */
-    int32_t max_sequences;       /* of a step, and number of slots */
+    int32_t max_tokens;    /* rows of a step */
+    int32_t max_sequences; /* of a step, and number of slots */
     int32_t max_logit_rows;
     int32_t max_context;         /* positions of one sequence */
     int32_t max_steps_in_flight; /* at least 1 */

@@ -8,8 +8,14 @@ int kv_blocks_init(struct kv_blocks *kv, const struct executor_description *desc
     for (int32_t g = 0; g < kv->n_groups; g++) {
         const struct executor_group *from = &description->groups[g];
         struct kv_group *group = &kv->groups[g];
-        *group = (struct kv_group){.kind = from->kind, .block_tokens = from->block_tokens, .window = from->window, .n_blocks = from->n_blocks,
-                                   .n_free = from->n_blocks, .first_free = 0, .oldest = -1, .newest = -1};
+        *group = (struct kv_group){.kind = from->kind,
+                                   .block_tokens = from->block_tokens,
+                                   .window = from->window,
+                                   .n_blocks = from->n_blocks,
+                                   .n_free = from->n_blocks,
+                                   .first_free = 0,
+                                   .oldest = -1,
+                                   .newest = -1};
         group->blocks = mem_alloc_array((size_t)from->n_blocks, sizeof *group->blocks);
         if (!group->blocks) {
             kv_blocks_free(kv);

@@ -18,8 +18,8 @@
 #include "engine/executor.h"
 
 struct kv_block {
-    int32_t references; /* sequences that have it in their tables */
-    int32_t node;       /* of the prefix index that owns it; -1: none */
+    int32_t references;     /* sequences that have it in their tables */
+    int32_t node;           /* of the prefix index that owns it; -1: none */
     int32_t previous, next; /* in the free stack or the list of cached blocks */
 };
 
@@ -30,9 +30,9 @@ struct kv_group {
     int32_t n_blocks;
     int32_t n_free;
     int32_t n_cached;
-    int32_t first_free;             /* top of the stack, -1 */
-    int32_t oldest, newest;         /* cached blocks, -1 */
-    struct kv_block *blocks;        /* [n_blocks] */
+    int32_t first_free;      /* top of the stack, -1 */
+    int32_t oldest, newest;  /* cached blocks, -1 */
+    struct kv_block *blocks; /* [n_blocks] */
 };
 
 struct kv_blocks {

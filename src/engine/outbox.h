@@ -15,7 +15,7 @@
 struct outbox {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int descriptor; /* eventfd: readable while `ready` is not empty */
+    int descriptor;        /* eventfd: readable while `ready` is not empty */
     struct stream **table; /* [capacity], NULL: free */
     int32_t *free_places;  /* [capacity], stack */
     int32_t n_free;
@@ -39,8 +39,8 @@ void outbox_cancel(struct outbox *outbox, uint64_t id, struct queue *inbox);
 void outbox_release(struct outbox *outbox, uint64_t id, struct queue *inbox);
 
 /* The engine's side. */
-void outbox_publish(struct outbox *outbox, struct stream *stream);     /* shared = progress; an event is due */
-void outbox_admitted(struct outbox *outbox, struct stream *stream);    /* no longer counts as queued */
+void outbox_publish(struct outbox *outbox, struct stream *stream);  /* shared = progress; an event is due */
+void outbox_admitted(struct outbox *outbox, struct stream *stream); /* no longer counts as queued */
 void outbox_drop_reference(struct outbox *outbox, struct stream *stream);
 
 /* The reader's side: the next stream with an event, with a reference and what was published; NULL when timeout_ns passed. */

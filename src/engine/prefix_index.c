@@ -95,8 +95,7 @@ int32_t prefix_index_find(const struct prefix_index *index, int32_t node, const 
         return -1;
     uint64_t hash = hash_child(index, node, tokens);
     for (int32_t i = index->hash_heads[hash & (uint64_t)(index->n_heads - 1)]; i >= 0; i = index->nodes[i].next_in_hash)
-        if (index->nodes[i].hash == hash && index->nodes[i].parent == node &&
-            memcmp(node_tokens(index, i), tokens, (size_t)index->unit * sizeof *tokens) == 0)
+        if (index->nodes[i].hash == hash && index->nodes[i].parent == node && memcmp(node_tokens(index, i), tokens, (size_t)index->unit * sizeof *tokens) == 0)
             return i;
     return -1;
 }
@@ -132,8 +131,8 @@ int32_t prefix_index_add(struct prefix_index *index, int32_t node, const int32_t
     index->first_free = index->nodes[added].next_in_hash;
     uint64_t hash = hash_child(index, node, tokens);
     int32_t *head = &index->hash_heads[hash & (uint64_t)(index->n_heads - 1)];
-    index->nodes[added] = (struct prefix_node){.parent = node, .first_child = -1, .next_sibling = parent->first_child, .previous_sibling = -1,
-                                               .next_in_hash = *head, .hash = hash};
+    index->nodes[added] = (struct prefix_node){
+        .parent = node, .first_child = -1, .next_sibling = parent->first_child, .previous_sibling = -1, .next_in_hash = *head, .hash = hash};
     *head = added;
     if (parent->first_child >= 0)
         index->nodes[parent->first_child].previous_sibling = added;

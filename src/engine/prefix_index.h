@@ -1,14 +1,16 @@
 /* The prefix index: which cached blocks hold the keys and values of which token sequence, so that a prompt that begins like another one is not computed again.
  *
  * A tree. A node stands for one chunk of `unit` tokens after its parent's chunks; unit is the least common multiple of the groups' block sizes, so that a
- * chunk is whole blocks in every group. Nodes are found by a hash of (parent, tokens), and the tokens are always compared in full: a collision costs time, never a
+ * chunk is whole blocks in every group. Nodes are found by a hash of (parent, tokens), and the tokens are always compared in full: a collision costs time,
+ * never a
  * wrong answer. A node owns the blocks of its chunk; those of a window group may be missing (left the window, or dropped).
  *
  *   root --[tokens 0..U)--> node --[tokens U..2U)--> node ...      node: parent, children, tokens[U], blocks[group][U / block_tokens]
  *
  * Reuse of n chunks needs: every block of the path in groups that keep all positions; in a window group the blocks of the last window - 1 positions.
  *
- * Blocks without reference are dropped least recently used first. With a block of a group that keeps all positions goes its whole subtree, which nobody can use any more:
+ * Blocks without reference are dropped least recently used first. With a block of a group that keeps all positions goes its whole subtree, which nobody can
+ * use any more:
  * a sequence holds references to all such blocks of its path (own copies are exchanged for the index's when a chunk is registered), so
  * nothing in that subtree is in use. A block of a window group goes alone.
  *
@@ -26,7 +28,7 @@
 #define PREFIX_MAX_UNIT 65536 /* tokens; a larger common multiple switches reuse off */
 
 struct prefix_node {
-    int32_t parent;       /* -1: root, or a free node */
+    int32_t parent; /* -1: root, or a free node */
     int32_t first_child, next_sibling, previous_sibling;
     int32_t next_in_hash; /* or the next free node */
     int32_t n_users;      /* sequences whose last registered chunk this is */
@@ -35,16 +37,16 @@ struct prefix_node {
 
 struct prefix_index {
     struct kv_blocks *kv;
-    int32_t unit;                 /* tokens per chunk; 0: reuse is off */
+    int32_t unit; /* tokens per chunk; 0: reuse is off */
     int32_t n_nodes;
-    struct prefix_node *nodes;    /* [n_nodes] */
-    int32_t *tokens;              /* [n_nodes, unit] */
-    int32_t *blocks;              /* [n_nodes, blocks_per_node], -1: missing */
+    struct prefix_node *nodes; /* [n_nodes] */
+    int32_t *tokens;           /* [n_nodes, unit] */
+    int32_t *blocks;           /* [n_nodes, blocks_per_node], -1: missing */
     int32_t blocks_per_node;
     int32_t group_offset[STEP_MAX_GROUPS]; /* of a group's blocks within a node's */
     int32_t group_count[STEP_MAX_GROUPS];  /* blocks of a chunk */
-    int32_t *hash_heads;          /* [n_heads], -1 */
-    int32_t n_heads;              /* a power of two */
+    int32_t *hash_heads;                   /* [n_heads], -1 */
+    int32_t n_heads;                       /* a power of two */
     int32_t first_free;
     uint64_t hash_key[2];
 };

@@ -51,8 +51,8 @@ void results_fail(struct engine *engine, struct step_plan *plan, const struct er
 static int look_for_stops(struct engine *engine, struct stream *stream, int32_t token, bool *found)
 {
     buffer_clear(&engine->stop_text);
-    int status = token >= 0 ? detokenizer_push(&stream->stop_detokenizer, token, &engine->stop_text)
-                            : detokenizer_finish(&stream->stop_detokenizer, &engine->stop_text);
+    int status =
+        token >= 0 ? detokenizer_push(&stream->stop_detokenizer, token, &engine->stop_text) : detokenizer_finish(&stream->stop_detokenizer, &engine->stop_text);
     if (!status)
         *found = stop_strings_push(&stream->stops, engine->stop_text.data, engine->stop_text.length);
     stream->progress.safe_text = stream->stops.safe;
@@ -120,7 +120,8 @@ static void accept_token(struct engine *engine, struct stream *stream, int32_t t
 static int choose_by_logits(struct engine *engine, struct stream *stream, const float *logits, int32_t *token, struct error *err)
 {
     struct token_log *log = &stream->log;
-    struct sampler_input input = {.logits = logits, .parameters = &stream->sampling, .tokens = log->tokens, .n_prompt = log->n_prompt, .n_tokens = log->n_tokens};
+    struct sampler_input input = {
+        .logits = logits, .parameters = &stream->sampling, .tokens = log->tokens, .n_prompt = log->n_prompt, .n_tokens = log->n_tokens};
     if (engine->tokenizer && token_log_n_new(log) < stream->min_tokens) {
         const struct tokenizer_spec *spec = tokenizer_get_spec(engine->tokenizer);
         input.banned = spec->eog_ids;
@@ -145,8 +146,8 @@ static int score_position(struct engine *engine, struct stream *stream, const fl
     return 0;
 }
 
-static int take_logit_row(struct engine *engine, const struct step_plan *plan, const struct plan_entry *entry, const struct step_result *result,
-                          int32_t row, int32_t *token, struct error *err)
+static int take_logit_row(struct engine *engine, const struct step_plan *plan, const struct plan_entry *entry, const struct step_result *result, int32_t row,
+                          int32_t *token, struct error *err)
 {
     struct stream *stream = entry->stream;
     int32_t position = plan->positions[plan->logit_rows[row]], n_vocabulary = engine->sampler.n_vocabulary;

@@ -193,7 +193,8 @@ static int find_largest(const float *row, int32_t n, float *largest, int32_t *id
         n_nan += row[i] != row[i];
     }
     if (n_nan)
-        return error_set(err, SAMPAN_EINTERNAL, "%d of %d logits are NaN: the model's numbers overflowed or its weights are damaged; try another chip or file", n_nan, n);
+        return error_set(err, SAMPAN_EINTERNAL, "%d of %d logits are NaN: the model's numbers overflowed or its weights are damaged; try another chip or file",
+                         n_nan, n);
     if (best == -INFINITY)
         return error_set(err, SAMPAN_EINTERNAL, "all %d logits are -inf: no token is possible; the model's weights are damaged or everything is banned", n);
     int32_t first = 0;

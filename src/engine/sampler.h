@@ -3,11 +3,13 @@
  * Order: banned tokens (EOG before min_tokens) -> repetition, presence, frequency penalties -> temperature -> top-k -> top-p -> min-p -> one draw.
  *
  * Definitions. Candidates are ordered by logit, descending, ties by ascending id. top-k keeps the first k of them. top-p keeps the shortest beginning whose
- * share of the remaining mass reaches p. min-p keeps those with at least min_p times the first one's probability. The draw takes the first candidate at which the
+ * share of the remaining mass reaches p. min-p keeps those with at least min_p times the first one's probability. The draw takes the first candidate at
+ * which the
  * running sum of the masses exceeds u times their total, u = Philox4x32-10(seed, choice, position) in [0, 1).
  *
  * Bits. Weights are exp((logit - largest) / temperature) in double, with an exponential of our own (sampler.c), so that no C library decides a token. Sums run
- * in a fixed order: with 0 < top_k <= 1,024 along the candidates; otherwise candidates are first binned by logit (1/32 nat), each bin summed by ascending id and
+ * in a fixed order: with 0 < top_k <= 1,024 along the candidates; otherwise candidates are first binned by logit (1/32 nat), each bin summed by ascending id
+ * and
  * bins added in descending order of logit. Only the bins in which a cut or the draw falls are sorted: a whole vocabulary is never sorted.
  *
  * Cost: two or three passes over the row; 50,000 tokens take well below a millisecond. Thread: one at a time per sampler. */
@@ -31,11 +33,11 @@ struct sampler_candidate {
 
 struct sampler {
     int32_t n_vocabulary;
-    float *row;               /* [n_vocabulary] penalised copy */
-    int32_t *output_counts;   /* [n_vocabulary] zero between calls */
-    unsigned char *seen;      /* [n_vocabulary] zero between calls */
-    double *weights;          /* [n_vocabulary] */
-    uint16_t *bins;           /* [n_vocabulary] */
+    float *row;                           /* [n_vocabulary] penalised copy */
+    int32_t *output_counts;               /* [n_vocabulary] zero between calls */
+    unsigned char *seen;                  /* [n_vocabulary] zero between calls */
+    double *weights;                      /* [n_vocabulary] */
+    uint16_t *bins;                       /* [n_vocabulary] */
     struct sampler_candidate *candidates; /* [n_vocabulary] */
     double bin_mass[SAMPLER_BINS];
     int32_t bin_count[SAMPLER_BINS];

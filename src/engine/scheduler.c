@@ -45,10 +45,11 @@ static int check_description(const struct executor_description *d, struct error 
 {
     if (d->n_vocabulary < 1 || d->max_tokens < 1 || d->max_sequences < 1 || d->max_logit_rows < 1 || d->max_context < 1 || d->max_steps_in_flight < 1 ||
         d->n_groups < 1 || d->n_groups > STEP_MAX_GROUPS)
-        return error_set(err, SAMPAN_EINVAL,
-                         "the executor describes itself with vocabulary %d, rows %d, sequences %d, logit rows %d, context %d, steps in flight %d, groups %d; all must "
-                         "be at least 1 and groups at most %d", d->n_vocabulary, d->max_tokens, d->max_sequences, d->max_logit_rows, d->max_context,
-                         d->max_steps_in_flight, d->n_groups, STEP_MAX_GROUPS);
+        return error_set(
+            err, SAMPAN_EINVAL,
+            "the executor describes itself with vocabulary %d, rows %d, sequences %d, logit rows %d, context %d, steps in flight %d, groups %d; all must "
+            "be at least 1 and groups at most %d",
+            d->n_vocabulary, d->max_tokens, d->max_sequences, d->max_logit_rows, d->max_context, d->max_steps_in_flight, d->n_groups, STEP_MAX_GROUPS);
     for (int32_t g = 0; g < d->n_groups; g++) {
         int status = check_group(d, g, err);
         if (status)
@@ -124,8 +125,12 @@ static bool make_tables(struct scheduler *s)
 int scheduler_init(struct scheduler *s, const struct executor_description *description, int32_t max_running, int32_t prefill_chunk, bool reuse,
                    struct error *err)
 {
-    *s = (struct scheduler){.description = *description, .max_running = max_running, .prefill_chunk = prefill_chunk, .last_step = UINT64_MAX,
-                            .blocked_available = -1, .n_plans = description->max_steps_in_flight};
+    *s = (struct scheduler){.description = *description,
+                            .max_running = max_running,
+                            .prefill_chunk = prefill_chunk,
+                            .last_step = UINT64_MAX,
+                            .blocked_available = -1,
+                            .n_plans = description->max_steps_in_flight};
     int status = check_description(description, err);
     if (!status)
         status = kv_blocks_init(&s->kv, description, err);
@@ -306,7 +311,11 @@ static void place_rows(struct scheduler *s, struct step_plan *plan, struct strea
 {
     int32_t first = stream->n_scheduled, end = first + rows;
     struct plan_entry *entry = &plan->entries[plan->n_entries];
-    *entry = (struct plan_entry){.stream = stream, .epoch = stream->epoch, .first = first, .n_rows = rows, .first_logit_row = plan->step.n_logit_rows,
+    *entry = (struct plan_entry){.stream = stream,
+                                 .epoch = stream->epoch,
+                                 .first = first,
+                                 .n_rows = rows,
+                                 .first_logit_row = plan->step.n_logit_rows,
                                  .chooses = end >= stream->log.n_tokens && stream->log.max_new > 0,
                                  .by_argmax = scheduler_argmax_suffices(stream, end - 1)};
     for (int32_t position = first; position < end; position++) {
@@ -371,7 +380,7 @@ static void place_chunk(struct scheduler *s, struct step_plan *plan, struct stre
 
 static void place_prefills(struct scheduler *s, struct step_plan *plan, int32_t *chunk_left)
 {
-    for (int32_t i = 0; i < s->n_running && *chunk_left > 0; i++)
+    for (int32_t i = 0; i<s->n_running && * chunk_left> 0; i++)
         if (s->running[i]->log.n_tokens - s->running[i]->n_scheduled > 1 && s->running[i]->placed_in != s->n_builds)
             place_chunk(s, plan, s->running[i], chunk_left);
 }

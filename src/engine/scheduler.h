@@ -1,8 +1,10 @@
 /* The scheduler: which rows the next step contains, and which blocks they live in.
  *
- * Every step is filled in this order (continuous batching, Yu et al. 2022; chunked prefill mixed with decode, Agrawal et al. 2024; paged blocks, Kwon et al. 2023):
+ * Every step is filled in this order (continuous batching, Yu et al. 2022; chunked prefill mixed with decode, Agrawal et al. 2024; paged blocks, Kwon et al.
+ * 2023):
  *
- *   1. secure   every running stream, oldest first, gets the block its next row needs; where none is left the newest running stream is preempted: it gives up its
+ *   1. secure   every running stream, oldest first, gets the block its next row needs; where none is left the newest running stream is preempted: it gives
+ * up its
  *               cache, goes back to the waiting list and is rebuilt from its token log. The oldest stream can take blocks from all others, and each
  *               fits alone (checked when it is accepted): so the oldest always moves on, and there is no livelock.
  *   2. decode   one row for each stream that has one token to compute; while prompts wait, a quarter of the rows is left to them, and streams that found no
@@ -12,7 +14,8 @@
  *               be preempted half way and start again).
  *   5. decode   what is left of the rows goes to streams that found no room in 2.
  *
- * Pipelining. A stream whose last known token is already in a submitted step may go on without waiting for the result, where its next token is the plain argmax: the row
+ * Pipelining. A stream whose last known token is already in a submitted step may go on without waiting for the result, where its next token is the plain
+ * argmax: the row
  * names the previous step's logit row as its token. Such a row may turn out to lie behind the stream's end; then its result is dropped.
  *
  * Blocks are registered in the prefix index when their step came back, so nothing half-written is ever shared.
@@ -33,11 +36,11 @@
 struct plan_entry {
     struct stream *stream;
     uint32_t epoch;
-    int32_t first;           /* position of the first row */
+    int32_t first; /* position of the first row */
     int32_t n_rows;
     int32_t first_logit_row;
     int32_t n_logit_rows;
-    bool chooses;            /* the last logit row chooses a token */
+    bool chooses; /* the last logit row chooses a token */
     bool by_argmax;
 };
 
@@ -45,7 +48,7 @@ struct plan_entry {
 struct step_plan {
     struct step step;
     int32_t n_entries;
-    struct plan_entry *entries; /* [max_sequences] */
+    struct plan_entry *entries;                     /* [max_sequences] */
     int32_t *token_ids, *token_sources, *positions; /* [max_tokens] */
     int32_t *row_starts, *lengths, *slots;          /* [max_sequences + 1] */
     int32_t *logit_rows, *wants;                    /* [max_logit_rows] */
@@ -55,8 +58,8 @@ struct step_plan {
 
 /* The block table of one running stream in one group. */
 struct block_table {
-    int32_t *blocks;  /* [table_stride], -1: released or never needed */
-    int32_t n_blocks; /* entries in use */
+    int32_t *blocks;    /* [table_stride], -1: released or never needed */
+    int32_t n_blocks;   /* entries in use */
     int32_t n_released; /* leading entries that left the window */
 };
 
@@ -67,20 +70,20 @@ struct scheduler {
     struct kv_blocks kv;
     struct prefix_index index;
     int32_t table_stride[STEP_MAX_GROUPS];
-    struct block_table *tables;  /* [max_running * n_groups] */
+    struct block_table *tables; /* [max_running * n_groups] */
     int32_t *table_memory;
-    struct stream **running;     /* [max_running], ascending id */
+    struct stream **running; /* [max_running], ascending id */
     int32_t n_running;
-    int32_t *free_slots;         /* [max_running], stack */
+    int32_t *free_slots;                         /* [max_running], stack */
     struct stream *waiting_first, *waiting_last; /* ascending id */
     int32_t n_waiting;
-    uint64_t decode_from;        /* id: streams from here on come first in the next step */
-    int64_t blocked_available;   /* blocks available when the first waiting stream last failed to be admitted; -1: it has not */
-    struct step_plan *plans;     /* [n_plans], used in turn */
+    uint64_t decode_from;      /* id: streams from here on come first in the next step */
+    int64_t blocked_available; /* blocks available when the first waiting stream last failed to be admitted; -1: it has not */
+    struct step_plan *plans;   /* [n_plans], used in turn */
     int32_t n_plans;
     int32_t max_edits;
     uint64_t n_builds;
-    uint64_t last_step;          /* id of the step submitted last, UINT64_MAX: none */
+    uint64_t last_step; /* id of the step submitted last, UINT64_MAX: none */
     uint64_t n_preemptions, n_cached_tokens;
     void (*admitted)(void *self, struct stream *stream); /* told on a stream's first admission */
     void *self;

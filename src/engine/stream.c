@@ -76,11 +76,20 @@ int stream_take_event(struct stream *stream, const struct stream_progress *progr
 {
     const struct token_log *log = &stream->log;
     int32_t first = stream->tokens_taken;
-    *event = (struct engine_event){
-        .request = stream->id, .n_tokens = progress->n_tokens - first, .tokens = log->tokens + first, .text = "", .finish = progress->finish,
-        .stop_index = progress->stop_index, .eog_token = progress->eog_token, .n_prompt_tokens = log->n_prompt,
-        .n_cached_tokens = progress->n_cached_tokens, .n_generated_tokens = progress->n_tokens - log->n_prompt, .n_rebuilds = progress->n_rebuilds,
-        .numerics_changed = progress->numerics_changed, .code = progress->code, .message = progress->code ? stream->message : ""};
+    *event = (struct engine_event){.request = stream->id,
+                                   .n_tokens = progress->n_tokens - first,
+                                   .tokens = log->tokens + first,
+                                   .text = "",
+                                   .finish = progress->finish,
+                                   .stop_index = progress->stop_index,
+                                   .eog_token = progress->eog_token,
+                                   .n_prompt_tokens = log->n_prompt,
+                                   .n_cached_tokens = progress->n_cached_tokens,
+                                   .n_generated_tokens = progress->n_tokens - log->n_prompt,
+                                   .n_rebuilds = progress->n_rebuilds,
+                                   .numerics_changed = progress->numerics_changed,
+                                   .code = progress->code,
+                                   .message = progress->code ? stream->message : ""};
     if (stream->detokenizer.tokenizer) {
         int status = take_text(stream, progress, event, err);
         if (status)

@@ -24,9 +24,9 @@ enum stream_state { STREAM_WAITING, STREAM_RUNNING, STREAM_ENDED };
 
 /* What a reader may see. */
 struct stream_progress {
-    int32_t n_tokens;         /* of the log: prompt + accepted */
-    uint64_t safe_text;       /* bytes of text that may be shown, from the start of the output; UINT64_MAX: all */
-    bool prompt_scored;       /* the prompt's log-probabilities are complete */
+    int32_t n_tokens;   /* of the log: prompt + accepted */
+    uint64_t safe_text; /* bytes of text that may be shown, from the start of the output; UINT64_MAX: all */
+    bool prompt_scored; /* the prompt's log-probabilities are complete */
     enum engine_finish finish;
     int32_t stop_index;
     int32_t eog_token;
@@ -50,39 +50,39 @@ struct stream {
     struct token_log log;
     struct stop_strings stops;
     struct detokenizer stop_detokenizer;
-    struct stream_progress progress; /* published by outbox_publish */
+    struct stream_progress progress;  /* published by outbox_publish */
     char message[ERROR_MESSAGE_SIZE]; /* for FINISH_ERROR; written before it is published */
     enum stream_state state;
-    bool started;          /* was admitted at least once */
-    int32_t n_scheduled;   /* positions [0, n_scheduled) are in the cache or in a submitted step */
-    int32_t n_completed;   /* ... in the cache: their step came back */
-    int32_t n_registered;  /* chunks of the prefix index that stand for the beginning */
-    int32_t node;          /* the last of them */
-    int32_t n_in_flight;   /* entries of submitted steps that name this stream */
-    uint32_t epoch;        /* raised when the cache is given up: results of older steps are dropped */
-    int32_t slot;          /* while running, -1 */
-    uint64_t argmax_step;  /* the step whose logit row argmax_row is the argmax of the last scheduled position; UINT64_MAX: none */
+    bool started;         /* was admitted at least once */
+    int32_t n_scheduled;  /* positions [0, n_scheduled) are in the cache or in a submitted step */
+    int32_t n_completed;  /* ... in the cache: their step came back */
+    int32_t n_registered; /* chunks of the prefix index that stand for the beginning */
+    int32_t node;         /* the last of them */
+    int32_t n_in_flight;  /* entries of submitted steps that name this stream */
+    uint32_t epoch;       /* raised when the cache is given up: results of older steps are dropped */
+    int32_t slot;         /* while running, -1 */
+    uint64_t argmax_step; /* the step whose logit row argmax_row is the argmax of the last scheduled position; UINT64_MAX: none */
     int32_t argmax_row;
-    uint64_t placed_in;    /* the scheduler's build that gave it rows last */
+    uint64_t placed_in;             /* the scheduler's build that gave it rows last */
     struct stream *previous, *next; /* waiting list */
 
     /* Guarded by the outbox's lock. */
     struct stream_progress shared;
     int32_t references;
-    bool queued;      /* counts as waiting for its first admission */
-    bool cancelled;   /* the message is under way */
+    bool queued;    /* counts as waiting for its first admission */
+    bool cancelled; /* the message is under way */
     bool released;
-    bool ready;       /* in the list of streams with an event */
+    bool ready; /* in the list of streams with an event */
     struct stream *ready_previous, *ready_next;
 
     /* The reader's. */
     struct detokenizer detokenizer;
-    struct buffer text;      /* bytes from text_start on that were not taken yet */
-    uint64_t text_start;     /* of `text` within the output */
-    size_t text_taken;       /* bytes of `text` that the last event showed */
-    int32_t tokens_taken;    /* log position up to which events went */
+    struct buffer text;   /* bytes from text_start on that were not taken yet */
+    uint64_t text_start;  /* of `text` within the output */
+    size_t text_taken;    /* bytes of `text` that the last event showed */
+    int32_t tokens_taken; /* log position up to which events went */
     bool prompt_scores_taken;
-    bool ended;              /* the detokenizer was finished */
+    bool ended; /* the detokenizer was finished */
 };
 
 int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, struct stream **stream, struct error *err);

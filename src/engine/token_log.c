@@ -16,8 +16,8 @@ static struct engine_logprob *make_rows(int32_t rows, int32_t width)
 int token_log_init(struct token_log *log, const int32_t *prompt, int32_t n_prompt, int32_t max_new, int32_t logprob_width, int32_t prompt_logprob_width,
                    struct error *err)
 {
-    *log = (struct token_log){.n_prompt = n_prompt, .n_tokens = n_prompt, .max_new = max_new, .logprob_width = logprob_width,
-                              .prompt_logprob_width = prompt_logprob_width};
+    *log = (struct token_log){
+        .n_prompt = n_prompt, .n_tokens = n_prompt, .max_new = max_new, .logprob_width = logprob_width, .prompt_logprob_width = prompt_logprob_width};
     log->tokens = mem_alloc_array((size_t)n_prompt + (size_t)max_new, sizeof *log->tokens);
     log->logprobs = logprob_width ? make_rows(max_new, logprob_width) : NULL;
     log->prompt_logprobs = prompt_logprob_width ? make_rows(n_prompt, prompt_logprob_width) : NULL;

@@ -158,7 +158,8 @@ static void carry_over(struct engine *engine, struct stream *stream, bool numeri
     scheduler_add(&engine->scheduler, stream);
     if (stream->log.n_tokens + (stream->log.max_new > 0) > capacity || stream->log.max_new < 0) {
         struct error failure;
-        error_set(&failure, SAMPAN_ELIMIT, "a stream of %d tokens cannot go on: the executor, opened again after a loss, holds %d", stream->log.n_tokens, capacity);
+        error_set(&failure, SAMPAN_ELIMIT, "a stream of %d tokens cannot go on: the executor, opened again after a loss, holds %d", stream->log.n_tokens,
+                  capacity);
         results_fail_stream(engine, stream, &failure);
     }
 }
@@ -309,14 +310,15 @@ static void publish_statistics(struct engine *engine)
     pthread_mutex_unlock(&engine->outbox.lock);
 }
 
-static int open_when_due(struct engine *engine, uint64_t *timeout_ns, struct error *err)
+/* Without an executor nobody waits longer than until the next attempt to open one is due. */
+static uint64_t limit_wait(const struct engine *engine, uint64_t timeout_ns)
 {
-    uint64_t now = clock_now_ns(engine->options.clock);
-    if (now >= engine->reopen_at)
-        return reopen(engine, err);
-    if (engine->reopen_at - now < *timeout_ns)
-        *timeout_ns = engine->reopen_at - now;
-    return 0;
+    if (engine->unsubmitted)
+        return timeout_ns < BUSY_PAUSE_NS ? timeout_ns : BUSY_PAUSE_NS;
+    if (engine->executor)
+        return timeout_ns;
+    uint64_t now = clock_now_ns(engine->options.clock), left = engine->reopen_at > now ? engine->reopen_at - now : 0;
+    return timeout_ns < left ? timeout_ns : left;
 }
 
 int turn_run(struct engine *engine, uint64_t timeout_ns, struct error *err)
@@ -325,15 +327,17 @@ int turn_run(struct engine *engine, uint64_t timeout_ns, struct error *err)
     if (engine->dead)
         return error_set(err, engine->dead, "%s", engine->outbox.dead_message);
     int status = 0;
-    if (!engine->executor)
-        status = open_when_due(engine, &timeout_ns, err);
+    if (!engine->executor && clock_now_ns(engine->options.clock) >= engine->reopen_at)
+        status = reopen(engine, err);
     if (!status)
         status = submit_steps(engine, &any, err);
     bool at_work = !engine->executor || engine->n_in_flight > 0 || engine->unsubmitted;
-    if (!status && engine->executor && engine->n_in_flight > 0)
+    if (!status && engine->executor && engine->n_in_flight > 0) {
         status = wait_for_step(engine, timeout_ns, &any, err);
-    else if (!status && !any && timeout_ns)
-        any = queue_wait(&engine->inbox, engine->unsubmitted && timeout_ns > BUSY_PAUSE_NS ? BUSY_PAUSE_NS : timeout_ns);
+    } else if (!status && !any) {
+        timeout_ns = limit_wait(engine, timeout_ns);
+        any = timeout_ns && queue_wait(&engine->inbox, timeout_ns);
+    }
     publish_statistics(engine);
     return status ? status : any || at_work;
 }

@@ -9,18 +9,67 @@
 #include "base/limits.h"
 
 /* Texts in the byte alphabet of GPT-2: bytes A1..AC and AE..FF stand for themselves as Latin-1, a space is U+0120. */
-static const char *const texts[TEST_VOCABULARY] = {
-    "a", "b", "c", "d", "e", "f", "g", "h", "\xc4\xa0", "1", "2", "3", ".", ",", "ab", "abc", "bca", "cab", "\xc4\xa0" "a", "\xc4\xa0" "de", "fgh", "hh", "gg", "12", "\xc3\x83", /* byte C3 */
-    "\xc2\xa9" /* byte A9: C3 A9 is e acute */, "\xc3\xb0" /* F0 */, "\xc2\xa9" "a" /* A9 'a' */, "\xc3\x83" "\xc2\xa9", "dd", "ee", "ba", "ca", "aa", "bb", "cc", "fe", "ef",
-    "<control>", "<end>"};
+static const char *const texts[TEST_VOCABULARY] = {"a",
+                                                   "b",
+                                                   "c",
+                                                   "d",
+                                                   "e",
+                                                   "f",
+                                                   "g",
+                                                   "h",
+                                                   "\xc4\xa0",
+                                                   "1",
+                                                   "2",
+                                                   "3",
+                                                   ".",
+                                                   ",",
+                                                   "ab",
+                                                   "abc",
+                                                   "bca",
+                                                   "cab",
+                                                   "\xc4\xa0"
+                                                   "a",
+                                                   "\xc4\xa0"
+                                                   "de",
+                                                   "fgh",
+                                                   "hh",
+                                                   "gg",
+                                                   "12",
+                                                   "\xc3\x83", /* byte C3 */
+                                                   "\xc2\xa9" /* byte A9: C3 A9 is e acute */,
+                                                   "\xc3\xb0" /* F0 */,
+                                                   "\xc2\xa9"
+                                                   "a" /* A9 'a' */,
+                                                   "\xc3\x83"
+                                                   "\xc2\xa9",
+                                                   "dd",
+                                                   "ee",
+                                                   "ba",
+                                                   "ca",
+                                                   "aa",
+                                                   "bb",
+                                                   "cc",
+                                                   "fe",
+                                                   "ef",
+                                                   "<control>",
+                                                   "<end>"};
 
 const struct tokenizer *test_tokenizer(void)
 {
     static struct tokenizer *tokenizer;
     static struct tokenizer_token tokens[TEST_VOCABULARY];
     static const int32_t eog = TEST_EOG;
-    static struct tokenizer_spec spec = {.model = TOKENIZER_BPE_BYTE_LEVEL, .n_tokens = TEST_VOCABULARY, .tokens = tokens, .pretokenizer = "smollm", .bos_id = -1,
-                                         .eos_id = TEST_EOG, .eot_id = -1, .unknown_id = -1, .padding_id = -1, .n_eog_ids = 1, .eog_ids = &eog};
+    static struct tokenizer_spec spec = {.model = TOKENIZER_BPE_BYTE_LEVEL,
+                                         .n_tokens = TEST_VOCABULARY,
+                                         .tokens = tokens,
+                                         .pretokenizer = "smollm",
+                                         .bos_id = -1,
+                                         .eos_id = TEST_EOG,
+                                         .eot_id = -1,
+                                         .unknown_id = -1,
+                                         .padding_id = -1,
+                                         .n_eog_ids = 1,
+                                         .eog_ids = &eog};
     if (tokenizer)
         return tokenizer;
     for (int32_t i = 0; i < TEST_VOCABULARY; i++)
@@ -86,10 +135,20 @@ void test_outcome_take(struct test_outcome *outcome, const struct engine_event *
 struct simulation_options test_simulation(void)
 {
     return (struct simulation_options){
-        .description = {.guarantee = EXECUTOR_GUARANTEE_BATCH, .n_vocabulary = TEST_VOCABULARY, .max_tokens = 64, .max_sequences = 8, .max_logit_rows = 64,
-                        .max_context = 256, .max_steps_in_flight = 1, .n_groups = 1,
+        .description = {.guarantee = EXECUTOR_GUARANTEE_BATCH,
+                        .n_vocabulary = TEST_VOCABULARY,
+                        .max_tokens = 64,
+                        .max_sequences = 8,
+                        .max_logit_rows = 64,
+                        .max_context = 256,
+                        .max_steps_in_flight = 1,
+                        .n_groups = 1,
                         .groups = {{.kind = EXECUTOR_GROUP_ALL_POSITIONS, .block_tokens = 4, .n_blocks = 256, .block_bytes = 64}}},
-        .seed = 1, .eog_id = TEST_EOG, .eog_offset = -1.5f, .lose_at_step = -1, .nan_at_step = -1};
+        .seed = 1,
+        .eog_id = TEST_EOG,
+        .eog_offset = -1.5f,
+        .lose_at_step = -1,
+        .nan_at_step = -1};
 }
 
 void test_take_events(struct engine *engine, struct test_outcome *outcomes, int32_t n_outcomes)
@@ -110,7 +169,7 @@ void test_run_all(struct engine *engine, struct test_outcome *outcomes, int32_t 
 {
     struct error err;
     int status;
-    while ((status = engine_turn(engine, 1000000, &err)) > 0)
+    while ((status = engine_turn(engine, 0, &err)) > 0)
         test_take_events(engine, outcomes, n_outcomes);
     if (status < 0)
         print_message("engine_turn: %s\n", err.message);
@@ -119,8 +178,8 @@ void test_run_all(struct engine *engine, struct test_outcome *outcomes, int32_t 
 
 void test_run_alone(const struct simulation_options *options, const struct test_request *request, struct test_outcome *outcome)
 {
-    struct simulation_options alone = {.description = options->description, .seed = 99, .eog_id = options->eog_id, .eog_offset = options->eog_offset,
-                                       .lose_at_step = -1, .nan_at_step = -1};
+    struct simulation_options alone = {
+        .description = options->description, .seed = 99, .eog_id = options->eog_id, .eog_offset = options->eog_offset, .lose_at_step = -1, .nan_at_step = -1};
     alone.description.max_tokens = alone.description.max_logit_rows = 256;
     alone.description.max_steps_in_flight = 1;
     for (int32_t g = 0; g < alone.description.n_groups; g++)
@@ -167,7 +226,8 @@ const char *test_outcomes_differ(const struct test_outcome *expected, const stru
         return "log-probabilities of the prompt";
     if (prefix_only)
         return NULL;
-    if (expected->last.finish != actual->last.finish || expected->last.stop_index != actual->last.stop_index || expected->last.eog_token != actual->last.eog_token)
+    if (expected->last.finish != actual->last.finish || expected->last.stop_index != actual->last.stop_index ||
+        expected->last.eog_token != actual->last.eog_token)
         return "the way it ended";
     return NULL;
 }

@@ -24,7 +24,7 @@ struct test_request {
     char stop_texts[MAX_TEST_STOPS][16];
 };
 
-void test_request_point(struct test_request *request); /* after copying one */
+void test_request_point(struct test_request *request);                                       /* after copying one */
 struct test_request test_request_simple(int32_t n_prompt, int32_t seed, int32_t max_tokens); /* greedy, no log-probabilities */
 
 /* Everything a stream gave, put together from its events. */
@@ -36,7 +36,7 @@ struct test_outcome {
     struct buffer logprobs;        /* of struct engine_logprob */
     struct buffer prompt_logprobs; /* ditto */
     int32_t n_events;
-    struct engine_event last;      /* pointers invalid */
+    struct engine_event last; /* pointers invalid */
     char message[ERROR_MESSAGE_SIZE];
     bool ended;
 };

@@ -131,7 +131,8 @@ static uint64_t *cell(struct simulated_executor *e, const struct step *step, int
     const struct executor_group *group = &e->description.groups[g];
     int32_t entry = position / group->block_tokens;
     if (entry >= step->tables[g].stride) {
-        violate(e->simulation, "step %llu: sequence %d touches entry %d of a table of %d", (unsigned long long)step->id, sequence, entry, step->tables[g].stride);
+        violate(e->simulation, "step %llu: sequence %d touches entry %d of a table of %d", (unsigned long long)step->id, sequence, entry,
+                step->tables[g].stride);
         return NULL;
     }
     int32_t block = step->tables[g].blocks[(int64_t)sequence * step->tables[g].stride + entry];
@@ -261,8 +262,8 @@ static void execute(struct simulated_executor *e, struct copied_step *c)
 static uint64_t fingerprint(const struct step *step)
 {
     uint64_t h = join(step->id, (uint64_t)step->n_tokens);
-#define TAKE(array, count)                       \
-    for (int32_t i = 0; i < (count); i++)        \
+#define TAKE(array, count)                                                                                                                                     \
+    for (int32_t i = 0; i < (count); i++)                                                                                                                      \
     h = join(h, (uint64_t)(uint32_t)(array)[i])
     TAKE(step->token_ids, step->n_tokens);
     if (step->token_sources)

@@ -1,10 +1,12 @@
 /* A simulated executor: runs steps without a model, strictly by the contract, and as unhelpfully as the contract allows.
  *
- * What it computes. A cache cell (group, block, offset) holds the hash of everything that led to its position: of the token, the position and, through the cells that
+ * What it computes. A cache cell (group, block, offset) holds the hash of everything that led to its position: of the token, the position and, through the
+ * cells that
  * the row can reach by its block tables, of all that came before. Logits are a pure function of that. So a wrong block, stale data, a wrong order, a row too
  * many or a missing copy changes every later token.
  *
- * How it is unhelpful: cells start as garbage; cells behind a sequence's length are made garbage by each step; steps complete late, on request on another thread;
+ * How it is unhelpful: cells start as garbage; cells behind a sequence's length are made garbage by each step; steps complete late, on request on another
+ * thread;
  * a result's arrays are overwritten at the next wait; rows that did not ask hold garbage; submissions are refused as busy, slow, or answered by loss at random.
  * It checks every clause of the step's contract and keeps the first violation as text. */
 #ifndef TESTS_ENGINE_SUPPORT_SIMULATED_EXECUTOR_H
@@ -26,11 +28,11 @@ struct simulation_options {
     uint32_t failed_permille; /* a wait reports that its step failed */
     uint32_t open_failed_permille;
     uint32_t slow_microseconds; /* threaded: a step takes up to that long */
-    int32_t eog_id;           /* its logit is lowered, so that answers have some length; -1: none */
+    int32_t eog_id;             /* its logit is lowered, so that answers have some length; -1: none */
     float eog_offset;
-    int64_t lose_at_step;     /* counted over all executors of the factory; -1: never. For directed tests */
-    int64_t nan_at_step;      /* this step's logits are NaN; -1 */
-    bool changes_numerics;    /* every opening has another numerics id */
+    int64_t lose_at_step;  /* counted over all executors of the factory; -1: never. For directed tests */
+    int64_t nan_at_step;   /* this step's logits are NaN; -1 */
+    bool changes_numerics; /* every opening has another numerics id */
 };
 
 struct simulation; /* a factory of simulated executors, with counters over all of them */
