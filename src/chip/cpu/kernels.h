@@ -4,8 +4,8 @@
  * Every kernel's canonical order of arithmetic is in README.md; all dialects keep the same one, so they give the same bits, and tests compare them
  * bit for bit.
  *
- * Quantised input. A linear over integer weights reads its input as two int8 planes per block of 32 columns: x ~ scale * (128 high + low), an integer of 15 bits
- * and a sign, so that the products are exact in int32 and the rounding of the input is 128 times finer than int8's. Rows lie in tiles of at most
+ * Quantised input. A linear over integer weights reads its input as two int8 planes per block of 32 columns: x ~ scale * (128 high + low), an integer
+ * of 14 bits and a sign, so that the products are exact in int32 and the rounding of the input is 128 times finer than int8's. Rows lie in tiles of at most
  * LINEAR_TILE_ROWS; a tile of T rows over B blocks is
  *
  *   planes  [B][T][ 32 high | 32 low ] int8        meta  [B][T] struct input_meta

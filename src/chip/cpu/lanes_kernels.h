@@ -27,11 +27,11 @@ static inline void store_some(float *p, lanes v, int64_t n)
         lanes_store_first(p, v, (int)n);
 }
 
-/* e^x with relative error below 2^-23 for x in [-87, 88], clamped outside: x = n ln 2 + r (Cody & Waite in two steps), |r| <= ln 2 / 2, Taylor to r^7
- * (remainder r^8 / 8! < 5.2e-9). exp(0) = 1 exactly. NaN gives exp(-87). */
+/* e^x with relative error below 2^-23: x = n ln 2 + r (Cody & Waite in two steps), |r| <= ln 2 / 2, Taylor to r^7 (remainder r^8 / 8! < 5.2e-9). 2^n in two
+ * factors, so that the result underflows gradually to 0 below -87 and overflows to infinity above 88.7, as expf does. exp(0) = 1 exactly. NaN gives 0. */
 static inline lanes lanes_exp(lanes x)
 {
-    x = lanes_min(lanes_max(x, lanes_all(-87.0f)), lanes_all(88.0f));
+    x = lanes_min(lanes_max(x, lanes_all(-106.0f)), lanes_all(90.0f));
     lanes n = lanes_round(lanes_mul(x, lanes_all(0x1.715476p+0f)));
     lanes r = lanes_fma(n, lanes_all(-0x1.62e4p-1f), x);
     r = lanes_fma(n, lanes_all(-0x1.7f7d1cp-20f), r);
@@ -43,7 +43,8 @@ static inline lanes lanes_exp(lanes x)
     p = lanes_fma(p, r, lanes_all(0.5f));
     p = lanes_fma(p, r, lanes_all(1.0f));
     p = lanes_fma(p, r, lanes_all(1.0f));
-    return lanes_mul(p, lanes_power2(n));
+    lanes half = lanes_round(lanes_mul(n, lanes_all(0.5f)));
+    return lanes_mul(lanes_mul(p, lanes_power2(half)), lanes_power2(lanes_sub(n, half)));
 }
 
 static inline float exp_one(float x)

@@ -58,9 +58,58 @@ static inline lanes lanes_div(lanes x, lanes y)
 {
     LANES_DO(x.v[i] / y.v[i]);
 }
+/* a * b + c with one rounding, without a call where the machine has no such instruction: the product is exact in double; the sum is rounded to odd (Boldo &
+ * Melquiond 2008), from where rounding to float is right. */
+static inline float fused_multiply_add(float a, float b, float c)
+{
+#ifdef __FP_FAST_FMAF
+    return fmaf(a, b, c);
+#else
+    double product = (double)a * b;
+    double sum = product + c;
+    double part = sum - product;
+    double error = (product - (sum - part)) + (c - part); /* exact: Knuth's two-sum */
+    int64_t bits, up = (error > 0) == (sum > 0) ? 1 : -1;
+    memcpy(&bits, &sum, sizeof bits);
+    bits += (bits & 1) == 0 && (error > 0 || error < 0) ? up : 0;
+    memcpy(&sum, &bits, sizeof sum);
+    return (float)sum;
+#endif
+}
+#ifndef __FP_FAST_FMAF
+/* The same for two at a time, without a branch, in the compiler's own vectors (every 64-bit machine has them). */
+typedef float pair_of_floats __attribute__((vector_size(8)));
+typedef double pair_of_doubles __attribute__((vector_size(16)));
+typedef int64_t pair_of_words __attribute__((vector_size(16)));
+
+static inline void fused_multiply_add_pair(const float *a, const float *b, const float *c, float *out)
+{
+    pair_of_floats x, y, z;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    memcpy(&z, c, sizeof z);
+    pair_of_doubles product = __builtin_convertvector(x, pair_of_doubles) * __builtin_convertvector(y, pair_of_doubles);
+    pair_of_doubles addend = __builtin_convertvector(z, pair_of_doubles), sum = product + addend;
+    pair_of_doubles part = sum - product, error = (product - (sum - part)) + (addend - part), zero = {0, 0};
+    pair_of_words bits = (pair_of_words)sum, one = {1, 1};
+    pair_of_words opposite = (pair_of_words)(error > zero) ^ (pair_of_words)(sum > zero);
+    pair_of_words inexact = (pair_of_words)(error > zero) | (pair_of_words)(error < zero);
+    bits += (opposite | one) & inexact & ((bits & one) - one); /* +1 or -1, where inexact and even */
+    x = __builtin_convertvector((pair_of_doubles)bits, pair_of_floats);
+    memcpy(out, &x, sizeof x);
+}
+#endif
+
 static inline lanes lanes_fma(lanes x, lanes y, lanes z)
 {
+#ifdef __FP_FAST_FMAF
     LANES_DO(fmaf(x.v[i], y.v[i], z.v[i]));
+#else
+    lanes result;
+    for (int i = 0; i < 16; i += 2)
+        fused_multiply_add_pair(x.v + i, y.v + i, z.v + i, result.v + i);
+    return result;
+#endif
 }
 static inline lanes lanes_max(lanes x, lanes y)
 {
