@@ -4,7 +4,8 @@
  * ranked merges (a heap, O(n log n)) -> ids. Sources: GPT-2's byte-level BPE (Radford et al. 2019; Sennrich et al. 2016), the `tokenizers` library
  * as the oracle of its details.
  *
- * Invalid UTF-8 is kept byte for byte: each ill-formed byte is its own pre-token and comes back the same from decoding.
+ * Invalid UTF-8 is kept byte for byte: each ill-formed byte is its own pre-token and comes back the same from decoding. Where a vocabulary has no
+ * token for a byte (SmolLM2 lacks 21 of 256), the byte is left out, as the `tokenizers` library does; an ill-formed one becomes U+FFFD.
  * Thread: a tokenizer is immutable after creation and may be used by any number of threads at once. */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
