@@ -101,8 +101,8 @@ int engine_create(const struct executor_factory *factory, const struct tokenizer
 void engine_free(struct engine *engine); /* stops the thread; streams end without further events. NULL is legal */
 
 int engine_start(struct engine *engine, struct error *err); /* makes the engine's thread */
-/* One turn: takes in messages, submits what can be submitted, waits at most timeout_ns for a step and takes its results in. Returns 1 when something was done,
- * 0 when there is nothing to do, or a negative code when the engine can no longer work. Only without engine_start. */
+/* One turn: takes in messages, submits what can be submitted, waits at most timeout_ns for a step and takes its results in. Returns 1 while there is
+ * anything left to do, 0 when there is not, or a negative code when the engine can no longer work. Only without engine_start. */
 int engine_turn(struct engine *engine, uint64_t timeout_ns, struct error *err);
 
 /* ---- Callers; any thread. */
