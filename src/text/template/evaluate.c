@@ -276,9 +276,9 @@ static bool other_keywords(struct jinja_run *run, const struct jinja_macro *macr
     if (!jinja_dict_make(run, 0, rest))
         return false;
     for (size_t i = 0; given && i < given->count; i++) {
-        const struct jinja_string *name = given->entries[i].key.kind == JINJA_STRING ? given->entries[i].key.as.string : NULL;
-        bool taken = takes_caller && name && jinja_string_is(name, "caller");
-        for (const struct jinja_node *parameter = macro->node->list; name && parameter && !taken; parameter = parameter->next)
+        const struct jinja_string *name = given->entries[i].key.as.string;
+        bool taken = takes_caller && jinja_string_is(name, "caller");
+        for (const struct jinja_node *parameter = macro->node->list; parameter && !taken; parameter = parameter->next)
             taken = jinja_string_equal(run->template_->names[parameter->name], name);
         if (!taken && !jinja_dict_put(run, *rest, given->entries[i].key, given->entries[i].value))
             return false;
@@ -295,7 +295,7 @@ static bool bind_parameters(struct jinja_run *run, const struct jinja_macro *mac
         struct jinja_value value;
         if (position < arguments->n_positional) {
             if (keyword)
-                return jinja_fail(run, SAMPAN_EINVAL, "a macro was given its parameter '%.100s' twice", name->bytes);
+                return jinja_fail(run, SAMPAN_EINVAL, "a macro was given its parameter '%.*s' twice", JINJA_TEXT(name));
             value = arguments->positional[position];
         } else if (keyword) {
             value = *keyword;
@@ -336,10 +336,10 @@ static bool bind_special(struct jinja_run *run, const struct jinja_macro *macro,
     if (!other_keywords(run, macro, arguments->keywords, caller, &rest))
         return false;
     if (rest->count && !keywords)
-        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.100s' takes no keyword argument '%.100s'", parsed->names[node->name]->bytes,
-                          rest->entries[0].key.kind == JINJA_STRING ? rest->entries[0].key.as.string->bytes : "?");
+        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.*s' takes no keyword argument '%.*s'", JINJA_TEXT(parsed->names[node->name]),
+                          JINJA_TEXT(rest->entries[0].key.as.string));
     if (arguments->n_positional > (size_t)node->count && !variadic)
-        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.100s' takes not more than %d arguments, %zu given", parsed->names[node->name]->bytes, node->count, arguments->n_positional);
+        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.*s' takes not more than %d arguments, %zu given", JINJA_TEXT(parsed->names[node->name]), node->count, arguments->n_positional);
     if (keywords && !scope_set(run, scope, parsed->keywords_name, (struct jinja_value){.kind = JINJA_DICT, .as.dict = rest}))
         return false;
     if (caller) {

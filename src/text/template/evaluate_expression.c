@@ -62,7 +62,9 @@ static bool unpack_argument(struct jinja_run *run, int detail, struct jinja_valu
         if (value.kind != JINJA_DICT)
             return jinja_fail(run, SAMPAN_EINVAL, "the argument behind ** is a %s, expected a dict", jinja_type_name(value));
         for (size_t i = 0; i < value.as.dict->count; i++)
-            if (!jinja_dict_put(run, keywords, value.as.dict->entries[i].key, value.as.dict->entries[i].value))
+            if (value.as.dict->entries[i].key.kind != JINJA_STRING)
+                return jinja_fail(run, SAMPAN_EINVAL, "keywords must be strings");
+            else if (!jinja_dict_put(run, keywords, value.as.dict->entries[i].key, value.as.dict->entries[i].value))
                 return false;
         return true;
     }

@@ -96,27 +96,42 @@ FILTER(filter_capitalize)
 }
 
 /* Words begin behind white space and any of - ( { [ < : jinja2's own rule, not str.title's. */
+static bool is_word_break(uint32_t c)
+{
+    return unicode_is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+}
+
+/* string[from..to), a word: its first character in capitals, the rest small. */
+static bool append_title_word(struct jinja_run *run, const struct jinja_string *string, size_t from, size_t to)
+{
+    struct jinja_value first, rest;
+    uint32_t c;
+    if (from == to)
+        return true;
+    size_t second = from + (size_t)jinja_string_decode(string, from, &c);
+    return jinja_substring(run, string, from, second, &first) && jinja_convert_case(run, first.as.string, CASING_UPPER, &first) &&
+           jinja_substring(run, string, second, to, &rest) && jinja_convert_case(run, rest.as.string, CASING_LOWER, &rest) &&
+           jinja_append_string(run, first.as.string) && jinja_append_string(run, rest.as.string);
+}
+
 FILTER(filter_title)
 {
     struct jinja_string *string;
-    bool begins = true;
+    size_t begin = 0;
     (void)arguments;
     if (!jinja_to_string(run, self, &string) || !jinja_build(run))
         return false;
     for (size_t at = 0; at < string->length;) {
-        uint32_t c, converted[3];
-        size_t begin = at;
+        uint32_t c;
+        size_t end = at;
         at += (size_t)jinja_string_decode(string, at, &c);
-        bool separator = unicode_is_space(c) || (c < 0x80 && strchr("-({[<", (int)c));
-        int n = separator ? 1 : unicode_convert(c, begins ? UNICODE_UPPER : UNICODE_LOWER, converted);
-        if (separator)
-            converted[0] = c;
-        for (int i = 0; i < n; i++)
-            if (!jinja_step(run, 1) || !jinja_append_character(run, converted[i], jinja_origin_at(string, begin)))
-                return false;
-        begins = separator;
+        if (!is_word_break(c))
+            continue;
+        if (!jinja_step(run, 1) || !append_title_word(run, string, begin, end) || !jinja_append_slice(run, string, end, at))
+            return false;
+        begin = at;
     }
-    return jinja_built(run, out);
+    return append_title_word(run, string, begin, string->length) && jinja_built(run, out);
 }
 
 FILTER(filter_trim)

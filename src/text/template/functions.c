@@ -47,11 +47,11 @@ bool jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin *built
         matched[i] = arguments->positional[i];
     for (size_t i = 0; arguments->keywords && i < arguments->keywords->count; i++) {
         const struct jinja_entry *entry = &arguments->keywords->entries[i];
-        int parameter = entry->key.kind == JINJA_STRING ? find_parameter(parameters, entry->key.as.string) : -1;
+        int parameter = find_parameter(parameters, entry->key.as.string);
         if (parameter < 0)
-            return jinja_fail(run, SAMPAN_EINVAL, "%s takes no keyword argument '%.100s'", builtin->name, entry->key.kind == JINJA_STRING ? entry->key.as.string->bytes : "?");
+            return jinja_fail(run, SAMPAN_EINVAL, "%s takes no keyword argument '%.*s'", builtin->name, JINJA_TEXT(entry->key.as.string));
         if (matched[parameter].kind != JINJA_MISSING)
-            return jinja_fail(run, SAMPAN_EINVAL, "%s was given its argument '%.100s' twice", builtin->name, entry->key.as.string->bytes);
+            return jinja_fail(run, SAMPAN_EINVAL, "%s was given its argument '%.*s' twice", builtin->name, JINJA_TEXT(entry->key.as.string));
         matched[parameter] = entry->value;
     }
     for (int i = 0; i < builtin->required; i++)

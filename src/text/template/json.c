@@ -130,7 +130,7 @@ static bool write_string(struct jinja_run *run, const struct jinja_string *strin
         int n = 1;
         if (c >= 0x80)
             n = jinja_string_decode(string, at, &c);
-        if (c < 0x20 || c == '"' || c == '\\' || (ascii && c > 0x7E && c != 0x7F)) {
+        if (c < 0x20 || c == '"' || c == '\\' || (ascii && c > 0x7E)) {
             if (!jinja_append_slice(run, string, done, at) || !write_escape(run, c, jinja_origin_at(string, at)))
                 return false;
             done = at + (size_t)n;

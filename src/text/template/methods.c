@@ -122,7 +122,7 @@ static enum unicode_case case_of(enum jinja_casing casing, uint32_t character, b
     case CASING_FOLD: return UNICODE_FOLD;
     case CASING_CAPITALIZE: return first ? UNICODE_TITLE : UNICODE_LOWER;
     case CASING_TITLE: return in_word ? UNICODE_LOWER : UNICODE_TITLE;
-    case CASING_SWAP: return unicode_is(character, UNICODE_UPPERCASE) ? UNICODE_LOWER : UNICODE_UPPER;
+    case CASING_SWAP: return unicode_is(character, UNICODE_UPPERCASE) ? UNICODE_LOWER : UNICODE_UPPER; /* called for cased ones only */
     default: return UNICODE_LOWER;
     }
 }
@@ -137,7 +137,10 @@ bool jinja_convert_case(struct jinja_run *run, const struct jinja_string *string
         size_t begin = at;
         at += (size_t)jinja_string_decode(string, at, &c);
         enum unicode_case which = case_of(casing, c, begin == 0, in_word);
-        int n = unicode_convert(c, which, converted);
+        bool unchanged = casing == CASING_SWAP && !unicode_is(c, UNICODE_UPPERCASE) && !unicode_is(c, UNICODE_LOWERCASE);
+        int n = unchanged ? 1 : unicode_convert(c, which, converted);
+        if (unchanged)
+            converted[0] = c;
         if (c == 0x3A3 && which == UNICODE_LOWER)
             converted[0] = is_final_sigma(string, begin) ? 0x3C2 : 0x3C3;
         for (int i = 0; i < n; i++)
@@ -424,17 +427,8 @@ static bool split_on_space(struct jinja_run *run, const struct jinja_string *str
         if (!space && !in_word) {
             begin = here;
             in_word = true;
-            if (limit >= 0 && (int64_t)list->count >= limit) { /* the rest, without the white space behind it */
-                size_t end = string->length;
-                while (end > begin) {
-                    size_t last = step_back(string, end);
-                    jinja_string_decode(string, last, &c);
-                    if (!unicode_is_space(c))
-                        break;
-                    end = last;
-                }
-                return add_part(run, string, begin, end, list);
-            }
+            if (limit >= 0 && (int64_t)list->count >= limit) /* the rest, as it is */
+                return add_part(run, string, begin, string->length, list);
         } else if (space && in_word) {
             in_word = false;
             if (!add_part(run, string, begin, here, list))
@@ -504,12 +498,6 @@ static bool split_right_on_space(struct jinja_run *run, const struct jinja_strin
             if (unicode_is_space(c) && !rest)
                 break;
             from = before;
-        }
-        while (rest && from < end) { /* the rest, without the white space before it */
-            int n = jinja_string_decode(string, from, &c);
-            if (!unicode_is_space(c))
-                break;
-            from += (size_t)n;
         }
         if (!add_part(run, string, from, end, list))
             return false;

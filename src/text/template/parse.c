@@ -514,7 +514,7 @@ static bool check_functions(struct jinja_parser *parser)
             continue;
         if (name == parser->result->caller_name || name == parser->result->loop_name)
             continue;
-        error_set(parser->err, SAMPAN_EUNSUPPORTED, "there is no function named '%.100s'", string->bytes);
+        error_set(parser->err, SAMPAN_EUNSUPPORTED, "there is no function named '%.*s'", JINJA_TEXT(string));
         for (size_t i = 0; i + 1 < parser->tokens.count; i++)
             if (token_is(&parser->tokens.items[i], TOKEN_NAME, string->bytes) && token_is(&parser->tokens.items[i + 1], TOKEN_OPERATOR, "(")) {
                 error_prefix(parser->err, "line %d", parser->tokens.items[i].line);

@@ -211,7 +211,7 @@ static struct jinja_node *parse_call(struct jinja_parser *parser, struct jinja_n
     if (callee->kind == NODE_NAME)
         parser->name_flags[callee->name] |= NAME_CALLED;
     if (callee->kind == NODE_ATTRIBUTE && jinja_method_is_missing(callee->constant.as.string))
-        return parser_fail(parser, SAMPAN_EUNSUPPORTED, "the method '%.100s' is not supported", callee->constant.as.string->bytes);
+        return parser_fail(parser, SAMPAN_EUNSUPPORTED, "the method '%.*s' is not supported", JINJA_TEXT(callee->constant.as.string));
     return parse_arguments(parser, node);
 }
 

@@ -196,6 +196,9 @@ bool jinja_string_equal(const struct jinja_string *a, const struct jinja_string 
 /* The byte position of `needle` in string[from..to), or -1. */
 int64_t jinja_string_find(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *needle, size_t from, size_t to);
 
+/* For messages: the arguments of a "%.*s". */
+#define JINJA_TEXT(string) (int)((string)->length < 100 ? (string)->length : 100), (string)->bytes
+
 /* Building: jinja_build opens a builder on top of the stack, jinja_built makes its content a string and closes it, jinja_build_drop closes it. */
 bool jinja_build(struct jinja_run *run);
 bool jinja_built(struct jinja_run *run, struct jinja_value *out);
