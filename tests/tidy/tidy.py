@@ -134,8 +134,20 @@ def check_file(path, text, exceptions, used):
                 yield f"{path}:{number}: {kind}: {(function + ': ') if function else ''}{message}"
 
 
+def list_files(root):
+    """The files that git knows or would add; where there is no git, all but build output."""
+    try:
+        return subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        found = []
+        for folder, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if name not in ("build", "models", ".git")]
+            found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
+        return found
+
+
 def check_repository(root):
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True).stdout.split("\n")
+    listed = list_files(root)
     exceptions = read_exceptions(open(os.path.join(root, "tests/tidy/exceptions.txt"), encoding="utf-8").read())
     used, findings, rooms = set(), [], set()
     for path in sorted(set(listed)):
