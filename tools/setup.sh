@@ -64,16 +64,27 @@ setup_packages() {
         fail "apt-get failed (its words are above); once it works, run this again. It was to install: $missing"
 }
 
-# Configures and builds a preset: setup_build PRESET "TARGET..." [cmake options]. Quiet when there is nothing to do; a failure shows the compiler's words.
+# True when the preset's build folder is configured, with these -DNAME=VALUE options.
+is_configured() {
+    local preset=$1 option name
+    shift
+    [ -f "build/$preset/build.ninja" ] || return 1
+    for option in "$@"; do
+        name=${option#-D}
+        grep -q "^${name%%=*}:[A-Z]*=${name#*=}\$" "build/$preset/CMakeCache.txt" || return 1
+    done
+}
+
+# Configures and builds a preset: setup_build PRESET "TARGET..." [-DNAME=VALUE...]. Quiet when there is nothing to do; a failure shows the compiler's words.
 setup_build() {
     local preset=$1 targets=$2 log=build/$1.log
     shift 2
     mkdir -p build
-    if [ ! -f "build/$preset/build.ninja" ]; then
+    if ! is_configured "$preset" "$@"; then
         say "configuring $preset"
         cmake --preset "$preset" "$@" >"$log" 2>&1 || {
             cat "$log" >&2
-            rm -f "build/$preset/CMakeCache.txt"
+            rm -f "build/$preset/CMakeCache.txt" "build/$preset/build.ninja"
             fail "configuring the build failed; the reason is above"
         }
     fi
