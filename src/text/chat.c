@@ -94,9 +94,11 @@ static int take_prompt(const struct jinja_builder *builder, struct rendered_prom
     return 0;
 }
 
-int chat_template_render(const struct chat_template *chat_template, const char *variables_json, size_t length, struct rendered_prompt *prompt, struct error *err)
+int chat_template_render(const struct chat_template *chat_template, const char *variables_json, size_t length, struct rendered_prompt *prompt,
+                         struct error *err)
 {
-    static const struct jinja_limits limits = {.steps = LIMIT_TEMPLATE_STEPS, .memory = LIMIT_TEMPLATE_MEMORY, .output = LIMIT_TEMPLATE_OUTPUT, .depth = EVALUATION_DEPTH};
+    static const struct jinja_limits limits = {
+        .steps = LIMIT_TEMPLATE_STEPS, .memory = LIMIT_TEMPLATE_MEMORY, .output = LIMIT_TEMPLATE_OUTPUT, .depth = EVALUATION_DEPTH};
     *prompt = (struct rendered_prompt){0};
     if (length > LIMIT_TEXT)
         return error_set(err, SAMPAN_ELIMIT, "%s: variables of %zu bytes, expected at most %u", chat_template->name, length, LIMIT_TEXT);

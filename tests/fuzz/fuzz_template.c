@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char variables_text[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"h\\u00e9\"}], \"s\": \"a,b\", \"n\": 3, \"f\": 2.5, \"l\": [3, 1, 2]}";
+    static const char variables_text[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"h\\u00e9\"}], \"s\": \"a,b\", \"n\": 3, \"f\": 2.5, \"l\": [3, 1, 2]}";
     static const struct jinja_limits limits = {.steps = 20000, .memory = 4 << 20, .output = 1 << 16, .depth = 2000};
     const char *source = (const char *)data, *nul = size ? memchr(source, '\0', size) : NULL;
     size_t length = nul ? (size_t)(nul - source) : size;

@@ -54,10 +54,11 @@ static bool agrees(const char *source, size_t length, const char *variables, con
     char *text;
     size_t text_length;
     int code = render(source, length, variables, &text, &text_length, &err);
-    bool same = json_is_null(expected) ? code != 0 && err.message[0] : !code && text_length == json_string_length(expected) && !memcmp(text, json_string_value(expected), text_length);
+    bool same = json_is_null(expected) ? code != 0 && err.message[0]
+                                       : !code && text_length == json_string_length(expected) && !memcmp(text, json_string_value(expected), text_length);
     if (!same)
-        print_error("template: %.*s\nvariables: %.300s\nexpected: %s\ngot: %s\n\n", (int)length, source, variables, json_is_null(expected) ? "(an error)" : json_string_value(expected),
-                    code ? err.message : text);
+        print_error("template: %.*s\nvariables: %.300s\nexpected: %s\ngot: %s\n\n", (int)length, source, variables,
+                    json_is_null(expected) ? "(an error)" : json_string_value(expected), code ? err.message : text);
     mem_free(text);
     return same;
 }
@@ -67,7 +68,8 @@ static void the_language_means_what_it_means_to_jinja2(void **state)
     (void)state;
     json_t *cases = load("template_language.json"), *one;
     size_t i, wrong = 0;
-    json_array_foreach(cases, i, one) {
+    json_array_foreach(cases, i, one)
+    {
         const json_t *source = json_array_get(one, 0);
         wrong += !agrees(json_string_value(source), json_string_length(source), json_string_value(json_array_get(one, 1)), json_array_get(one, 2));
     }
@@ -82,8 +84,8 @@ static void smollm2_prompts_are_those_of_transformers(void **state)
     json_t *goldens = load("template_smollm2.json"), *cases = json_object_get(goldens, "cases"), *one;
     const json_t *source = json_object_get(goldens, "template");
     size_t i, wrong = 0;
-    json_array_foreach(cases, i, one)
-        wrong += !agrees(json_string_value(source), json_string_length(source), json_string_value(json_array_get(one, 0)), json_array_get(one, 1));
+    json_array_foreach(cases, i, one) wrong +=
+        !agrees(json_string_value(source), json_string_length(source), json_string_value(json_array_get(one, 0)), json_array_get(one, 1));
     assert_true(json_array_size(cases) >= 40);
     json_decref(goldens);
     assert_int_equal(wrong, 0);
@@ -125,7 +127,8 @@ static void published_templates_render_byte_for_byte(void **state)
     json_t *goldens = load("template_published.json"), *conversations = json_object_get(goldens, "conversations"), *entry;
     const char *name;
     size_t wrong = 0, compared = 0;
-    json_object_foreach(json_object_get(goldens, "templates"), name, entry) {
+    json_object_foreach(json_object_get(goldens, "templates"), name, entry)
+    {
         char path[600], hash[20], *source;
         size_t length;
         struct error err;
@@ -134,7 +137,8 @@ static void published_templates_render_byte_for_byte(void **state)
             continue;
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_text(source, length));
         for (size_t i = 0; strcmp(hash, json_string_value(json_object_get(entry, "source"))) == 0 && i < json_array_size(conversations); i++, compared++)
-            wrong += !published_agrees(name, source, length, json_string_value(json_array_get(conversations, i)), json_string_value(json_array_get(json_object_get(entry, "outputs"), i)));
+            wrong += !published_agrees(name, source, length, json_string_value(json_array_get(conversations, i)),
+                                       json_string_value(json_array_get(json_object_get(entry, "outputs"), i)));
         mem_free(source);
     }
     json_decref(goldens);
@@ -186,7 +190,9 @@ static void a_template_that_loops_or_grows_ends_at_a_limit(void **state)
     expect_failure("{% set n = namespace(s='aaaaaaaa') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", SAMPAN_ELIMIT, "grows without end");
     expect_failure("{% set n = namespace(l=[1]) %}{% for i in range(60) %}{% set n.l = n.l + n.l %}{% endfor %}", SAMPAN_ELIMIT, "");
     expect_failure("{% set n = namespace(l=[1]) %}{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}", SAMPAN_ELIMIT, "");
-    expect_failure("{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}{{ n.a == n.b }}", SAMPAN_ELIMIT, "");
+    expect_failure(
+        "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}{{ n.a == n.b }}",
+        SAMPAN_ELIMIT, "");
     expect_failure("{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}", SAMPAN_ELIMIT, "deep");
     expect_failure("{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l | tojson }}", SAMPAN_ELIMIT, "deep");
     expect_failure("{% set n = namespace() %}{% set n.n = n %}{{ n }}", SAMPAN_ELIMIT, "deep");
@@ -218,7 +224,8 @@ static char *nest(const char *before, const char *repeated, size_t count, const 
 static void deep_nesting_does_not_reach_the_end_of_the_stack(void **state)
 {
     (void)state;
-    static const char *const repeated[] = {"(", "[", "{'a':", "-", "not ", "1 if 1 else ", "a[", "f(", "1 + ", "1 and ", "1 | ", "x.y", "a|upper", "a is defined and ", "1 ** ", "1 ~ ", "1 < "};
+    static const char *const repeated[] = {
+        "(", "[", "{'a':", "-", "not ", "1 if 1 else ", "a[", "f(", "1 + ", "1 and ", "1 | ", "x.y", "a|upper", "a is defined and ", "1 ** ", "1 ~ ", "1 < "};
     for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) {
         char *source = nest("{{ ", repeated[i], 20000, "1 }}"), *text;
         struct error err;
@@ -227,7 +234,8 @@ static void deep_nesting_does_not_reach_the_end_of_the_stack(void **state)
         mem_free(text);
         mem_free(source);
     }
-    static const char *const tags[] = {"{% if 1 %}", "{% for x in [1] %}", "{% macro m() %}", "{% set x %}", "{% filter upper %}", "{% with %}", "{% call m() %}"};
+    static const char *const tags[] = {"{% if 1 %}",         "{% for x in [1] %}", "{% macro m() %}", "{% set x %}",
+                                       "{% filter upper %}", "{% with %}",         "{% call m() %}"};
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
         char *source = nest("", tags[i], 20000, "");
         expect_failure(source, SAMPAN_ELIMIT, "nested more than");
@@ -249,11 +257,16 @@ static void deep_nesting_does_not_reach_the_end_of_the_stack(void **state)
 static void every_failing_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
-    static const char source[] = "{% macro m(a, b=2) %}[{{ a }}{{ caller() }}{{ kwargs }}]{% endmacro %}{% set ns = namespace(x='') %}{% for m_ in messages if m_.role %}"
-                                 "{% set ns.x = ns.x + m_.content | upper | trim ~ loop.index %}{{ '<|' + m_.role + '|>' + m_['content'] }}{% endfor %}{% call m(1, z=3) %}{{ ns.x }}{% endcall %}"
-                                 "{% set big %}{% for i in range(300) %}{{ s }}{{ i }}{% endfor %}{% endset %}{{ big | length }}{{ big | replace('1', s) }}{{ messages | tojson(indent=2) }}{{ [3, 1, 2] | sort }}"
-                                 "{{ '%s %5d' % (s, 4) }}{{ '{:>9} {a}'.format(s, a=messages) }}{{ s.split('a') }}{{ messages | map(attribute='role') | join(',') | title }}{{ messages | groupby('role') }}";
-    static const char variables[] = "{\"s\": \"data, \\u00e9\", \"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"b\", \"content\": \"x\"}]}";
+    static const char source[] =
+        "{% macro m(a, b=2) %}[{{ a }}{{ caller() }}{{ kwargs }}]{% endmacro %}{% set ns = namespace(x='') %}{% for m_ in messages if m_.role %}"
+        "{% set ns.x = ns.x + m_.content | upper | trim ~ loop.index %}{{ '<|' + m_.role + '|>' + m_['content'] }}{% endfor %}{% call m(1, z=3) %}{{ ns.x }}{% "
+        "endcall %}"
+        "{% set big %}{% for i in range(300) %}{{ s }}{{ i }}{% endfor %}{% endset %}{{ big | length }}{{ big | replace('1', s) }}{{ messages | "
+        "tojson(indent=2) }}{{ [3, 1, 2] | sort }}"
+        "{{ '%s %5d' % (s, 4) }}{{ '{:>9} {a}'.format(s, a=messages) }}{{ s.split('a') }}{{ messages | map(attribute='role') | join(',') | title }}{{ messages "
+        "| groupby('role') }}";
+    static const char variables[] =
+        "{\"s\": \"data, \\u00e9\", \"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"b\", \"content\": \"x\"}]}";
     int failures = 0;
     for (int64_t n = 0;; n++) {
         struct error err = {0};

@@ -286,7 +286,7 @@ static bool real_arithmetic(struct jinja_run *run, enum jinja_operator operator,
         if (modulus == 0)
             modulus = copysign(0, b);
         double whole = floor(quotient);
-        result = operator == JINJA_MODULO ? modulus : quotient - whole > 0.5 ? whole + 1 : quotient == 0 ? copysign(0, a / b) : whole;
+        result = operator== JINJA_MODULO ? modulus : quotient - whole> 0.5 ? whole + 1 : quotient == 0 ? copysign(0, a / b) : whole;
         break;
     }
     case JINJA_POWER:
@@ -295,19 +295,19 @@ static bool real_arithmetic(struct jinja_run *run, enum jinja_operator operator,
         result = pow(a, b);
         break;
     }
-    bool overflow = operator == JINJA_POWER && isinf(result) && isfinite(a) && isfinite(b);
+    bool overflow = operator== JINJA_POWER && isinf(result) && isfinite(a) && isfinite(b);
     *out = jinja_float(result);
     return !overflow || jinja_fail(run, SAMPAN_EINVAL, "numerical result out of range");
 }
 
 static bool number_arithmetic(struct jinja_run *run, enum jinja_operator operator, struct jinja_value a, struct jinja_value b, struct jinja_value *out)
 {
-    bool divides = operator == JINJA_DIVIDE || operator == JINJA_FLOOR_DIVIDE || operator == JINJA_MODULO;
-    if ((divides && jinja_as_real(b) == 0) || (operator == JINJA_POWER && jinja_as_real(a) == 0 && jinja_as_real(b) < 0))
+    bool divides = operator== JINJA_DIVIDE || operator== JINJA_FLOOR_DIVIDE || operator== JINJA_MODULO;
+    if ((divides && jinja_as_real(b) == 0) || (operator== JINJA_POWER && jinja_as_real(a) == 0 && jinja_as_real(b) < 0))
         return jinja_fail(run, SAMPAN_EINVAL, "division by zero");
-    bool integers = a.kind != JINJA_FLOAT && b.kind != JINJA_FLOAT && operator != JINJA_DIVIDE;
+    bool integers = a.kind != JINJA_FLOAT && b.kind != JINJA_FLOAT && operator!= JINJA_DIVIDE;
     int64_t x = 0, y = 0;
-    if (!integers || !jinja_to_int(run, a, "a number", &x) || !jinja_to_int(run, b, "a number", &y) || (operator == JINJA_POWER && y < 0))
+    if (!integers || !jinja_to_int(run, a, "a number", &x) || !jinja_to_int(run, b, "a number", &y) || (operator== JINJA_POWER && y<0))
         return !run->code && real_arithmetic(run, operator, jinja_as_real(a), jinja_as_real(b), out);
     return integer_arithmetic(run, operator, x, y, out);
 }
@@ -317,15 +317,16 @@ bool jinja_arithmetic(struct jinja_run *run, enum jinja_operator operator, struc
     static const char *const signs[] = {"+", "-", "*", "/", "//", "%", "**"};
     bool a_sequence = a.kind == JINJA_STRING || a.kind == JINJA_LIST || a.kind == JINJA_TUPLE;
     bool b_sequence = b.kind == JINJA_STRING || b.kind == JINJA_LIST || b.kind == JINJA_TUPLE;
-    if (operator == JINJA_MODULO && a.kind == JINJA_STRING)
+    if (operator== JINJA_MODULO && a.kind == JINJA_STRING)
         return jinja_format_percent(run, a.as.string, b, out);
     if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
         return jinja_fail_undefined(run, a.kind == JINJA_UNDEFINED ? a : b);
     if (jinja_is_number(a) && jinja_is_number(b))
         return number_arithmetic(run, operator, a, b, out);
-    if (operator == JINJA_ADD && a.kind == b.kind && a_sequence)
+    if (operator== JINJA_ADD && a.kind == b.kind && a_sequence)
         return a.kind == JINJA_STRING ? add_strings(run, a.as.string, b.as.string, out) : add_lists(run, a.kind, a.as.list, b.as.list, out);
-    if (operator == JINJA_MULTIPLY && ((a_sequence && (b.kind == JINJA_INT || b.kind == JINJA_BOOL)) || (b_sequence && (a.kind == JINJA_INT || a.kind == JINJA_BOOL)))) {
+    if (operator==
+        JINJA_MULTIPLY &&((a_sequence && (b.kind == JINJA_INT || b.kind == JINJA_BOOL)) || (b_sequence && (a.kind == JINJA_INT || a.kind == JINJA_BOOL)))) {
         int64_t times = 0;
         return jinja_to_int(run, a_sequence ? b : a, "a factor", &times) && repeat(run, a_sequence ? a : b, times, out);
     }

@@ -29,7 +29,8 @@ const struct jinja_builtin *jinja_find_method(enum jinja_kind kind, const struct
 bool jinja_method_is_missing(const struct jinja_string *name); /* a method of Python's str, list or dict that is not here */
 
 /* Matches the arguments to the parameters and calls. */
-bool jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin *builtin, struct jinja_value self, const struct jinja_arguments *arguments, struct jinja_value *out);
+bool jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin *builtin, struct jinja_value self, const struct jinja_arguments *arguments,
+                        struct jinja_value *out);
 /* Calls whatever can be called (evaluate.c). */
 bool jinja_call(struct jinja_run *run, struct jinja_value callee, const struct jinja_arguments *arguments, struct jinja_value *out);
 
@@ -44,8 +45,8 @@ bool jinja_format_braces(struct jinja_run *run, const struct jinja_string *forma
 /* JSON (json.c): of variables and from_json; json.dumps. */
 bool jinja_json_parse(struct jinja_run *run, const char *text, size_t length, bool must_be_object, struct jinja_value *out);
 struct jinja_json_style {
-    bool ascii;                /* ensure_ascii */
-    bool sort;                 /* sort_keys */
+    bool ascii;                        /* ensure_ascii */
+    bool sort;                         /* sort_keys */
     const struct jinja_string *indent; /* NULL: on one line */
     const struct jinja_string *item_separator, *key_separator;
 };
@@ -54,7 +55,8 @@ bool jinja_json_write(struct jinja_run *run, struct jinja_value value, const str
 /* String work shared by methods and filters (methods.c). `chars` NULL: white space. */
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 bool jinja_strip(struct jinja_run *run, struct jinja_string *string, const struct jinja_string *chars, int sides, struct jinja_value *out);
-bool jinja_replace(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *old, const struct jinja_string *new_text, int64_t count, struct jinja_value *out);
+bool jinja_replace(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *old, const struct jinja_string *new_text, int64_t count,
+                   struct jinja_value *out);
 enum jinja_casing { CASING_UPPER, CASING_LOWER, CASING_CAPITALIZE, CASING_TITLE, CASING_SWAP, CASING_FOLD };
 bool jinja_convert_case(struct jinja_run *run, const struct jinja_string *string, enum jinja_casing casing, struct jinja_value *out);
 bool jinja_pad(struct jinja_run *run, struct jinja_string *string, int64_t left, int64_t right, const struct jinja_string *fill, struct jinja_value *out);

@@ -76,11 +76,11 @@ bool assign_target(struct jinja_run *run, struct scope *scope, const struct jinj
 struct jinja_loop {
     struct jinja_cursor cursor;
     const struct jinja_node *node;
-    struct scope *outer;       /* the condition is evaluated in a scope below this one */
-    struct scope *test_scope;  /* NULL: no condition */
-    int64_t index0, length;    /* length -1: not known yet */
+    struct scope *outer;                                /* the condition is evaluated in a scope below this one */
+    struct scope *test_scope;                           /* NULL: no condition */
+    int64_t index0, length;                             /* length -1: not known yet */
     struct jinja_value before, current, after, changed; /* after: looked at ahead; MISSING: not */
-    bool looked, exhausted;    /* looked: `after` (or the end) is known */
+    bool looked, exhausted;                             /* looked: `after` (or the end) is known */
 };
 
 /* The next item that the condition lets through; MISSING at the end. As in jinja2 the condition is evaluated when the item is asked for. */
@@ -311,7 +311,8 @@ static bool bind_parameters(struct jinja_run *run, const struct jinja_macro *mac
         if (position < arguments->n_positional || (arguments->keywords && jinja_dict_find(run, arguments->keywords, name->bytes, name->length)))
             continue;
         struct jinja_value value;
-        bool done = parameter->a ? evaluate(run, scope, parameter->a, &value) : jinja_undefined_make(run, "a parameter of a macro was not given", name, NULL, &value);
+        bool done =
+            parameter->a ? evaluate(run, scope, parameter->a, &value) : jinja_undefined_make(run, "a parameter of a macro was not given", name, NULL, &value);
         if (!done || !scope_set(run, scope, parameter->name, value))
             return false;
     }
@@ -339,7 +340,8 @@ static bool bind_special(struct jinja_run *run, const struct jinja_macro *macro,
         return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.*s' takes no keyword argument '%.*s'", JINJA_TEXT(parsed->names[node->name]),
                           JINJA_TEXT(rest->entries[0].key.as.string));
     if (arguments->n_positional > (size_t)node->count && !variadic)
-        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.*s' takes not more than %d arguments, %zu given", JINJA_TEXT(parsed->names[node->name]), node->count, arguments->n_positional);
+        return jinja_fail(run, SAMPAN_EINVAL, "the macro '%.*s' takes not more than %d arguments, %zu given", JINJA_TEXT(parsed->names[node->name]),
+                          node->count, arguments->n_positional);
     if (keywords && !scope_set(run, scope, parsed->keywords_name, (struct jinja_value){.kind = JINJA_DICT, .as.dict = rest}))
         return false;
     if (caller) {

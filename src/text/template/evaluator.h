@@ -30,7 +30,8 @@ enum flow { FLOW_FAILED, FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 bool scope_set(struct jinja_run *run, struct scope *scope, uint32_t name, struct jinja_value value);
 bool evaluate(struct jinja_run *run, struct scope *scope, const struct jinja_node *node, struct jinja_value *out);
 bool evaluate_arguments(struct jinja_run *run, struct scope *scope, const struct jinja_node *list, struct jinja_arguments *arguments);
-bool evaluate_filter(struct jinja_run *run, struct scope *scope, const struct jinja_node *node, struct jinja_value input, struct jinja_value *out); /* a chain */
+bool evaluate_filter(struct jinja_run *run, struct scope *scope, const struct jinja_node *node, struct jinja_value input,
+                     struct jinja_value *out); /* a chain */
 bool assign_target(struct jinja_run *run, struct scope *scope, const struct jinja_node *target, struct jinja_value value);
 enum flow execute(struct jinja_run *run, struct scope *scope, const struct jinja_node *first);
 bool call_macro(struct jinja_run *run, const struct jinja_macro *macro, const struct jinja_arguments *arguments, struct jinja_value *out);

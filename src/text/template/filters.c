@@ -139,7 +139,8 @@ FILTER(filter_trim)
     struct jinja_string *string;
     if (is_given(arguments[0]) && arguments[0].kind != JINJA_STRING)
         return jinja_fail(run, SAMPAN_EINVAL, "trim: chars is a %s, expected a str", jinja_type_name(arguments[0]));
-    return jinja_to_string(run, self, &string) && jinja_strip(run, string, is_given(arguments[0]) ? arguments[0].as.string : NULL, STRIP_LEFT | STRIP_RIGHT, out);
+    return jinja_to_string(run, self, &string) &&
+           jinja_strip(run, string, is_given(arguments[0]) ? arguments[0].as.string : NULL, STRIP_LEFT | STRIP_RIGHT, out);
 }
 
 FILTER(filter_replace)
@@ -252,7 +253,8 @@ FILTER(filter_truncate)
         return jinja_fail(run, SAMPAN_EINVAL, "truncate needs strings");
     if (end.kind == JINJA_MISSING && !jinja_string_copy(run, "...", 3, ORIGIN_TEMPLATE, &end))
         return false;
-    if ((arguments[0].kind != JINJA_MISSING && !jinja_to_int(run, arguments[0], "length", &length)) || (is_given(arguments[3]) && !jinja_to_int(run, arguments[3], "leeway", &leeway)))
+    if ((arguments[0].kind != JINJA_MISSING && !jinja_to_int(run, arguments[0], "length", &length)) ||
+        (is_given(arguments[3]) && !jinja_to_int(run, arguments[3], "leeway", &leeway)))
         return false;
     struct jinja_string *string = self.as.string;
     int64_t kept = length - jinja_string_count(end.as.string);
@@ -321,8 +323,10 @@ static bool separator_at(struct jinja_run *run, struct jinja_value separators, s
 
 FILTER(filter_tojson)
 {
-    static const struct jinja_string comma_space = {.bytes = ", ", .length = 2}, comma = {.bytes = ",", .length = 1}, colon_space = {.bytes = ": ", .length = 2};
-    struct jinja_json_style style = {.ascii = is_set(arguments[0]), .sort = is_set(arguments[3]), .item_separator = &comma_space, .key_separator = &colon_space};
+    static const struct jinja_string comma_space = {.bytes = ", ", .length = 2}, comma = {.bytes = ",", .length = 1},
+                                     colon_space = {.bytes = ": ", .length = 2};
+    struct jinja_json_style style = {
+        .ascii = is_set(arguments[0]), .sort = is_set(arguments[3]), .item_separator = &comma_space, .key_separator = &colon_space};
     struct jinja_value indent = arguments[1];
     int64_t width = 0;
     if (is_given(indent)) {
@@ -679,7 +683,8 @@ FILTER(filter_unique)
     for (size_t i = 0; i < list->count; i++) {
         struct jinja_value key;
         const struct jinja_value *found;
-        if (!get_path(run, list->items[i], arguments[1], jinja_none(), &key) || (!is_set(arguments[0]) && !ignore_case(run, key, &key)) || !jinja_dict_get(run, seen, key, &found))
+        if (!get_path(run, list->items[i], arguments[1], jinja_none(), &key) || (!is_set(arguments[0]) && !ignore_case(run, key, &key)) ||
+            !jinja_dict_get(run, seen, key, &found))
             return false;
         if (!found && (!jinja_dict_put(run, seen, key, jinja_none()) || !jinja_list_append(run, kept, list->items[i])))
             return false;
@@ -735,7 +740,8 @@ FILTER(filter_sum)
 }
 
 /* Appends items[from..to) as a list. */
-static bool add_group(struct jinja_run *run, const struct jinja_list *items, size_t from, size_t to, size_t fill, struct jinja_value filler, struct jinja_list *groups)
+static bool add_group(struct jinja_run *run, const struct jinja_list *items, size_t from, size_t to, size_t fill, struct jinja_value filler,
+                      struct jinja_list *groups)
 {
     struct jinja_list *group;
     if (!jinja_list_make(run, to - from, &group))
@@ -791,7 +797,8 @@ FILTER(filter_groupby)
     if (!jinja_to_list(run, self, &list) || !jinja_list_make(run, list->count, &keys) || !jinja_list_make(run, 0, &groups))
         return false;
     for (size_t i = 0; i < list->count; i++)
-        if (!get_path(run, list->items[i], arguments[0], arguments[1], &keys->items[i]) || (!case_sensitive && !ignore_case(run, keys->items[i], &keys->items[i])))
+        if (!get_path(run, list->items[i], arguments[0], arguments[1], &keys->items[i]) ||
+            (!case_sensitive && !ignore_case(run, keys->items[i], &keys->items[i])))
             return false;
     if (!jinja_sort(run, list->items, keys->items, list->count, false))
         return false;
@@ -834,7 +841,8 @@ static const struct jinja_value *find_keyword(struct jinja_run *run, const struc
 static bool filter_map(struct jinja_run *run, struct jinja_value self, const struct jinja_arguments *arguments, struct jinja_value *out)
 {
     struct jinja_list *list;
-    const struct jinja_value *attribute = arguments->n_positional ? NULL : find_keyword(run, arguments, "attribute"), *otherwise = find_keyword(run, arguments, "default");
+    const struct jinja_value *attribute = arguments->n_positional ? NULL : find_keyword(run, arguments, "attribute"),
+                             *otherwise = find_keyword(run, arguments, "default");
     const struct jinja_builtin *filter = NULL;
     if (!jinja_is_true(self))
         return jinja_list_make(run, 0, &list) && make_iterator(run, list, out);
@@ -859,7 +867,8 @@ static bool filter_map(struct jinja_run *run, struct jinja_value self, const str
     return make_iterator(run, list, out);
 }
 
-static bool select_items(struct jinja_run *run, struct jinja_value self, const struct jinja_arguments *arguments, bool by_attribute, bool wanted, struct jinja_value *out)
+static bool select_items(struct jinja_run *run, struct jinja_value self, const struct jinja_arguments *arguments, bool by_attribute, bool wanted,
+                         struct jinja_value *out)
 {
     struct jinja_list *list, *kept;
     struct jinja_arguments rest = *arguments;
@@ -878,7 +887,8 @@ static bool select_items(struct jinja_run *run, struct jinja_value self, const s
     if (rest.n_positional) {
         const struct jinja_string *name = rest.positional[0].kind == JINJA_STRING ? rest.positional[0].as.string : NULL;
         if (!name || !(test = jinja_find_test(name->bytes, name->length)))
-            return jinja_fail(run, SAMPAN_EUNSUPPORTED, "select or reject: there is no test named '%.*s'", name ? (int)(name->length < 100 ? name->length : 100) : 0, name ? name->bytes : "");
+            return jinja_fail(run, SAMPAN_EUNSUPPORTED, "select or reject: there is no test named '%.*s'",
+                              name ? (int)(name->length < 100 ? name->length : 100) : 0, name ? name->bytes : "");
         rest = arguments_behind(&rest, 1);
     }
     if (!jinja_to_list(run, self, &list))
@@ -893,10 +903,10 @@ static bool select_items(struct jinja_run *run, struct jinja_value self, const s
     return true;
 }
 
-#define SELECT_FILTER(name, by_attribute, wanted) \
-    static bool name(struct jinja_run *run, struct jinja_value self, const struct jinja_arguments *arguments, struct jinja_value *out) \
-    { \
-        return select_items(run, self, arguments, by_attribute, wanted, out); \
+#define SELECT_FILTER(name, by_attribute, wanted)                                                                                                              \
+    static bool name(struct jinja_run *run, struct jinja_value self, const struct jinja_arguments *arguments, struct jinja_value *out)                         \
+    {                                                                                                                                                          \
+        return select_items(run, self, arguments, by_attribute, wanted, out);                                                                                  \
     }
 SELECT_FILTER(filter_select, false, true)
 SELECT_FILTER(filter_reject, false, false)

@@ -12,9 +12,9 @@ struct format_spec {
     char align;    /* < > ^ =, 0: by type */
     char sign;     /* - + space */
     bool alternate, zero;
-    char grouping; /* , _ or 0 */
+    char grouping;        /* , _ or 0 */
     int width, precision; /* precision -1: none */
-    char type;     /* 0: by value */
+    char type;            /* 0: by value */
 };
 
 enum { MAX_FORMAT_WIDTH = 1 << 20, MAX_PRECISION = 300 };
@@ -227,7 +227,8 @@ static bool read_percent_number(struct jinja_run *run, const struct jinja_string
     return true;
 }
 
-static bool read_percent_spec(struct jinja_run *run, const struct jinja_string *format, size_t *at, struct percent_arguments *arguments, struct format_spec *spec)
+static bool read_percent_spec(struct jinja_run *run, const struct jinja_string *format, size_t *at, struct percent_arguments *arguments,
+                              struct format_spec *spec)
 {
     for (; *at < format->length; ++*at) {
         char c = format->bytes[*at];
@@ -472,7 +473,8 @@ static bool write_field(struct jinja_run *run, struct braces *braces, const stru
     struct jinja_value value, spec, converted;
     if (!find_field(run, braces, format, begin, name_end, &value) || !jinja_substring(run, format, spec_begin < end ? spec_begin + 1 : end, end, &spec))
         return false;
-    if (memchr(spec.as.string->bytes, '{', spec.as.string->length) && !(jinja_build(run) && write_braces(run, braces, spec.as.string, level + 1) && jinja_built(run, &spec)))
+    if (memchr(spec.as.string->bytes, '{', spec.as.string->length) &&
+        !(jinja_build(run) && write_braces(run, braces, spec.as.string, level + 1) && jinja_built(run, &spec)))
         return false;
     *at = end + 1;
     if (conversion) {

@@ -34,7 +34,8 @@ static size_t count_parameters(const char *parameters)
     return n;
 }
 
-bool jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin *builtin, struct jinja_value self, const struct jinja_arguments *arguments, struct jinja_value *out)
+bool jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin *builtin, struct jinja_value self, const struct jinja_arguments *arguments,
+                        struct jinja_value *out)
 {
     if (builtin->call_with)
         return builtin->call_with(run, self, arguments, out);
@@ -95,7 +96,8 @@ static bool call_range(struct jinja_run *run, struct jinja_value self, const str
     struct jinja_range range = {0, 0, 1};
     bool one = arguments[1].kind == JINJA_MISSING;
     (void)self;
-    if (!jinja_to_int(run, arguments[0], "range's argument", one ? &range.stop : &range.start) || (!one && !jinja_to_int(run, arguments[1], "range's argument", &range.stop)))
+    if (!jinja_to_int(run, arguments[0], "range's argument", one ? &range.stop : &range.start) ||
+        (!one && !jinja_to_int(run, arguments[1], "range's argument", &range.stop)))
         return false;
     if (arguments[2].kind != JINJA_MISSING && !jinja_to_int(run, arguments[2], "range's argument", &range.step))
         return false;

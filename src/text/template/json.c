@@ -33,8 +33,8 @@ static bool convert_object(struct jinja_run *run, const json_t *json, struct jin
         return false;
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         struct jinja_value key, value;
-        if (!jinja_string_copy(run, json_object_iter_key(at), json_object_iter_key_len(at), ORIGIN_DATA, &key) || !convert(run, json_object_iter_value(at), &value) ||
-            !jinja_dict_put(run, dict, key, value))
+        if (!jinja_string_copy(run, json_object_iter_key(at), json_object_iter_key_len(at), ORIGIN_DATA, &key) ||
+            !convert(run, json_object_iter_value(at), &value) || !jinja_dict_put(run, dict, key, value))
             return false;
     }
     *out = (struct jinja_value){.kind = JINJA_DICT, .as.dict = dict};
@@ -81,7 +81,8 @@ static bool check_size(struct jinja_run *run, const char *text, size_t length)
     }
     if (estimate <= run->limits.memory)
         return true;
-    return jinja_fail(run, SAMPAN_ELIMIT, "JSON of %zu bytes would need some %zu MiB of memory, expected at most %zu", length, estimate >> 20, run->limits.memory >> 20);
+    return jinja_fail(run, SAMPAN_ELIMIT, "JSON of %zu bytes would need some %zu MiB of memory, expected at most %zu", length, estimate >> 20,
+                      run->limits.memory >> 20);
 }
 
 bool jinja_json_parse(struct jinja_run *run, const char *text, size_t length, bool must_be_object, struct jinja_value *out)
@@ -91,8 +92,8 @@ bool jinja_json_parse(struct jinja_run *run, const char *text, size_t length, bo
     json_error_t problem;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &problem);
     if (!json)
-        return jinja_fail(run, json_error_code(&problem) == json_error_out_of_memory ? SAMPAN_ENOMEM : SAMPAN_EFORMAT, "not valid JSON at line %d, column %d: %s", problem.line, problem.column,
-                          problem.text);
+        return jinja_fail(run, json_error_code(&problem) == json_error_out_of_memory ? SAMPAN_ENOMEM : SAMPAN_EFORMAT,
+                          "not valid JSON at line %d, column %d: %s", problem.line, problem.column, problem.text);
     bool done = !must_be_object || json_is_object(json);
     if (!done)
         jinja_fail(run, SAMPAN_EINVAL, "the variables are not a JSON object; expected {\"messages\": [...], ...}");
@@ -175,7 +176,8 @@ static bool write_array(struct jinja_run *run, const struct jinja_list *list, co
     if (!jinja_append_text(run, "[", ORIGIN_DATA))
         return false;
     for (size_t i = 0; i < list->count; i++)
-        if ((i && !jinja_append_string(run, style->item_separator)) || !write_newline(run, style, level + 1) || !write_value(run, list->items[i], style, level + 1))
+        if ((i && !jinja_append_string(run, style->item_separator)) || !write_newline(run, style, level + 1) ||
+            !write_value(run, list->items[i], style, level + 1))
             return false;
     return write_newline(run, style, level) && jinja_append_text(run, "]", ORIGIN_DATA);
 }

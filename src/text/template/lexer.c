@@ -20,7 +20,7 @@ struct lexer {
     const char *source;
     size_t length, at;
     int line;
-    size_t line_at; /* `line` is the line of this position */
+    size_t line_at;     /* `line` is the line of this position */
     bool line_starting; /* the last match ended with a newline, or nothing was matched yet */
     struct arena *arena;
     struct jinja_tokens *tokens;
@@ -251,7 +251,9 @@ static int lex_string(struct lexer *lexer)
         }
         int used = resolve_escape(text + i + 1, length - i - 1, out, &written);
         if (used < 0)
-            return fail(lexer, begin + i, "a malformed or unsupported escape sequence in a string (\\xHH, \\uHHHH and \\UHHHHHHHH name one character, no surrogates; \\N{...} is unknown)");
+            return fail(lexer, begin + i,
+                        "a malformed or unsupported escape sequence in a string (\\xHH, \\uHHHH and \\UHHHHHHHH name one character, no surrogates; \\N{...} is "
+                        "unknown)");
         i += (size_t)used + 1;
     }
     token->text = out;
@@ -264,8 +266,9 @@ static int lex_string(struct lexer *lexer)
 static size_t skip_digits(const struct lexer *lexer, size_t at)
 {
     size_t begin = at;
-    while (at < lexer->length && ((lexer->source[at] >= '0' && lexer->source[at] <= '9') ||
-                                  (lexer->source[at] == '_' && at > begin && lexer->source[at - 1] != '_' && at + 1 < lexer->length && lexer->source[at + 1] >= '0' && lexer->source[at + 1] <= '9')))
+    while (at < lexer->length &&
+           ((lexer->source[at] >= '0' && lexer->source[at] <= '9') || (lexer->source[at] == '_' && at > begin && lexer->source[at - 1] != '_' &&
+                                                                       at + 1 < lexer->length && lexer->source[at + 1] >= '0' && lexer->source[at + 1] <= '9')))
         at++;
     return at;
 }
@@ -357,7 +360,8 @@ static size_t match_name(const struct lexer *lexer, size_t at)
 
 static int lex_operator(struct lexer *lexer)
 {
-    static const char *const operators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"};
+    static const char *const operators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+                                            "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
     const char *found = NULL;
     for (size_t i = 0; !found && i < sizeof operators / sizeof *operators; i++)
         if (starts_with(lexer, lexer->at, operators[i]))

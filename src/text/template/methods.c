@@ -154,11 +154,11 @@ bool jinja_convert_case(struct jinja_run *run, const struct jinja_string *string
     return true;
 }
 
-#define CASE_METHOD(name, casing) \
-    METHOD(name) \
-    { \
-        (void)arguments; \
-        return jinja_convert_case(run, self.as.string, casing, out); \
+#define CASE_METHOD(name, casing)                                                                                                                              \
+    METHOD(name)                                                                                                                                               \
+    {                                                                                                                                                          \
+        (void)arguments;                                                                                                                                       \
+        return jinja_convert_case(run, self.as.string, casing, out);                                                                                           \
     }
 CASE_METHOD(call_upper, CASING_UPPER)
 CASE_METHOD(call_lower, CASING_LOWER)
@@ -234,7 +234,8 @@ METHOD(call_zfill)
 
 /* --- searching and replacing --- */
 
-bool jinja_replace(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *old, const struct jinja_string *new_text, int64_t count, struct jinja_value *out)
+bool jinja_replace(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *old, const struct jinja_string *new_text, int64_t count,
+                   struct jinja_value *out)
 {
     size_t done = 0;
     if (!jinja_build(run))
@@ -298,14 +299,17 @@ static int64_t find_last(struct jinja_run *run, const struct jinja_string *strin
     return -1;
 }
 
-static bool find_method(struct jinja_run *run, struct jinja_value self, const struct jinja_value *arguments, bool last, bool must_be_there, struct jinja_value *out)
+static bool find_method(struct jinja_run *run, struct jinja_value self, const struct jinja_value *arguments, bool last, bool must_be_there,
+                        struct jinja_value *out)
 {
     struct jinja_string *needle = need_text(run, arguments[0]), *string = self.as.string;
     size_t from, to;
     bool possible;
     if (!needle || !search_range(run, string, arguments + 1, &from, &to, &possible))
         return false;
-    int64_t found = !possible || needle->length > to - from ? -1 : last ? find_last(run, string, needle, from, to) : jinja_string_find(run, string, needle, from, to);
+    int64_t found = !possible || needle->length > to - from ? -1
+                    : last                                  ? find_last(run, string, needle, from, to)
+                                                            : jinja_string_find(run, string, needle, from, to);
     if (found < 0 && must_be_there)
         return jinja_fail(run, SAMPAN_EINVAL, "substring not found");
     int64_t character = found < 0 ? -1 : 0;
@@ -462,7 +466,8 @@ static void reverse_list(struct jinja_list *list)
 }
 
 /* From the right, so that with a limit the left part stays whole. */
-static bool split_right_on(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *separator, int64_t limit, struct jinja_list *list)
+static bool split_right_on(struct jinja_run *run, const struct jinja_string *string, const struct jinja_string *separator, int64_t limit,
+                           struct jinja_list *list)
 {
     size_t end = string->length;
     while (limit < 0 || (int64_t)list->count < limit) {
@@ -657,12 +662,12 @@ static bool all_are(struct jinja_run *run, const struct jinja_string *string, co
     return jinja_step(run, string->length / 8);
 }
 
-#define CLASS_METHOD(name, n, ...) \
-    METHOD(name) \
-    { \
-        static const int classes[] = {__VA_ARGS__}; \
-        (void)arguments; \
-        return all_are(run, self.as.string, classes, n, out); \
+#define CLASS_METHOD(name, n, ...)                                                                                                                             \
+    METHOD(name)                                                                                                                                               \
+    {                                                                                                                                                          \
+        static const int classes[] = {__VA_ARGS__};                                                                                                            \
+        (void)arguments;                                                                                                                                       \
+        return all_are(run, self.as.string, classes, n, out);                                                                                                  \
     }
 CLASS_METHOD(call_isspace, 0, 0)
 CLASS_METHOD(call_isalpha, 1, UNICODE_ALPHABETIC)
@@ -850,7 +855,8 @@ static const struct jinja_builtin list_methods[] = {
 };
 
 static const struct jinja_builtin dict_methods[] = {
-    {"get", ". .", 1, call_get, NULL}, {"keys", "", 0, call_keys, NULL}, {"values", "", 0, call_values, NULL}, {"items", "", 0, call_items, NULL}, {"copy", "", 0, call_copy, NULL}, {0},
+    {"get", ". .", 1, call_get, NULL},  {"keys", "", 0, call_keys, NULL}, {"values", "", 0, call_values, NULL},
+    {"items", "", 0, call_items, NULL}, {"copy", "", 0, call_copy, NULL}, {0},
 };
 
 static const struct jinja_builtin cycler_methods[] = {{"next", "", 0, call_next, NULL}, {"reset", "", 0, call_reset, NULL}, {0}};
@@ -867,7 +873,7 @@ const struct jinja_builtin *jinja_find_method(enum jinja_kind kind, const struct
 {
     static const char *const of_lists[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove", NULL};
     static const char *const of_dicts[] = {"clear", "pop", "popitem", "setdefault", "update", NULL};
-    const struct jinja_builtin *table = kind == JINJA_STRING                         ? string_methods
+    const struct jinja_builtin *table = kind == JINJA_STRING                        ? string_methods
                                         : kind == JINJA_LIST || kind == JINJA_TUPLE ? list_methods
                                         : kind == JINJA_DICT                        ? dict_methods
                                         : kind == JINJA_CYCLER                      ? cycler_methods
@@ -881,7 +887,8 @@ const struct jinja_builtin *jinja_find_method(enum jinja_kind kind, const struct
 
 bool jinja_method_is_missing(const struct jinja_string *name)
 {
-    static const char *const words[] = {"encode", "decode", "translate", "maketrans", "format_map", "isidentifier", "isprintable", "istitle", "fromkeys", "bit_length", "to_bytes", "from_bytes",
-                                        "as_integer_ratio", "is_integer", "hex", "conjugate", NULL};
+    static const char *const words[] = {"encode",           "decode",     "translate", "maketrans",  "format_map", "isidentifier",
+                                        "isprintable",      "istitle",    "fromkeys",  "bit_length", "to_bytes",   "from_bytes",
+                                        "as_integer_ratio", "is_integer", "hex",       "conjugate",  NULL};
     return is_among(name, words);
 }

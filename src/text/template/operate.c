@@ -14,10 +14,11 @@
 const char *jinja_type_name(struct jinja_value value)
 {
     static const char *const names[] = {
-        [JINJA_MISSING] = "missing",   [JINJA_UNDEFINED] = "Undefined",  [JINJA_NONE] = "NoneType",         [JINJA_BOOL] = "bool",        [JINJA_INT] = "int",
-        [JINJA_FLOAT] = "float",       [JINJA_STRING] = "str",           [JINJA_LIST] = "list",             [JINJA_TUPLE] = "tuple",      [JINJA_DICT] = "dict",
-        [JINJA_NAMESPACE] = "Namespace", [JINJA_RANGE] = "range",        [JINJA_VIEW] = "dict view",        [JINJA_ITERATOR] = "generator", [JINJA_FUNCTION] = "function",
-        [JINJA_METHOD] = "method",     [JINJA_MACRO] = "Macro",          [JINJA_LOOP] = "LoopContext",      [JINJA_CYCLER] = "Cycler",    [JINJA_JOINER] = "Joiner",
+        [JINJA_MISSING] = "missing", [JINJA_UNDEFINED] = "Undefined", [JINJA_NONE] = "NoneType",       [JINJA_BOOL] = "bool",
+        [JINJA_INT] = "int",         [JINJA_FLOAT] = "float",         [JINJA_STRING] = "str",          [JINJA_LIST] = "list",
+        [JINJA_TUPLE] = "tuple",     [JINJA_DICT] = "dict",           [JINJA_NAMESPACE] = "Namespace", [JINJA_RANGE] = "range",
+        [JINJA_VIEW] = "dict view",  [JINJA_ITERATOR] = "generator",  [JINJA_FUNCTION] = "function",   [JINJA_METHOD] = "method",
+        [JINJA_MACRO] = "Macro",     [JINJA_LOOP] = "LoopContext",    [JINJA_CYCLER] = "Cycler",       [JINJA_JOINER] = "Joiner",
     };
     return names[value.kind];
 }
@@ -257,7 +258,9 @@ bool jinja_hash(struct jinja_run *run, struct jinja_value value, uint64_t *hash)
         }
         run->depth--;
     } else if (value.kind != JINJA_NONE && value.kind != JINJA_UNDEFINED) {
-        words.bits = value.kind == JINJA_RANGE ? (uint64_t)jinja_range_length(value.as.range) : value.kind == JINJA_METHOD ? 0 : (uint64_t)(uintptr_t)value.as.dict;
+        words.bits = value.kind == JINJA_RANGE    ? (uint64_t)jinja_range_length(value.as.range)
+                     : value.kind == JINJA_METHOD ? 0
+                                                  : (uint64_t)(uintptr_t)value.as.dict;
     }
     *hash = hash_sip24(run->hash_key, &words, sizeof words);
     return true;
@@ -383,7 +386,8 @@ static bool write_view(struct jinja_run *run, const struct jinja_view *view)
     static const char *const names[] = {"dict_keys(", "dict_values(", "dict_items("};
     struct jinja_list *list;
     struct jinja_value over = {.kind = JINJA_VIEW, .as.view = (struct jinja_view *)(uintptr_t)view};
-    return jinja_append_text(run, names[view->which], ORIGIN_DATA) && jinja_to_list(run, over, &list) && write_items(run, list, false) && jinja_append_text(run, ")", ORIGIN_DATA);
+    return jinja_append_text(run, names[view->which], ORIGIN_DATA) && jinja_to_list(run, over, &list) && write_items(run, list, false) &&
+           jinja_append_text(run, ")", ORIGIN_DATA);
 }
 
 static bool write_range(struct jinja_run *run, const struct jinja_range *range)
@@ -413,12 +417,14 @@ static bool write_container(struct jinja_run *run, struct jinja_value value)
 {
     switch (value.kind) {
     case JINJA_UNDEFINED: return jinja_append_text(run, "Undefined", ORIGIN_DATA);
-    case JINJA_STRING: return (!value.as.string->markup || jinja_append_text(run, "Markup(", ORIGIN_DATA)) && write_repr_string(run, value.as.string) &&
-                              (!value.as.string->markup || jinja_append_text(run, ")", ORIGIN_DATA));
+    case JINJA_STRING:
+        return (!value.as.string->markup || jinja_append_text(run, "Markup(", ORIGIN_DATA)) && write_repr_string(run, value.as.string) &&
+               (!value.as.string->markup || jinja_append_text(run, ")", ORIGIN_DATA));
     case JINJA_LIST:
     case JINJA_TUPLE: return write_items(run, value.as.list, value.kind == JINJA_TUPLE);
     case JINJA_DICT: return write_dict(run, value.as.dict);
-    case JINJA_NAMESPACE: return jinja_append_text(run, "<Namespace ", ORIGIN_DATA) && write_dict(run, value.as.dict) && jinja_append_text(run, ">", ORIGIN_DATA);
+    case JINJA_NAMESPACE:
+        return jinja_append_text(run, "<Namespace ", ORIGIN_DATA) && write_dict(run, value.as.dict) && jinja_append_text(run, ">", ORIGIN_DATA);
     case JINJA_RANGE: return write_range(run, value.as.range);
     case JINJA_VIEW: return write_view(run, value.as.view);
     default:

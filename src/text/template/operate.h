@@ -6,8 +6,8 @@
 
 const char *jinja_type_name(struct jinja_value value); /* as Python names it */
 bool jinja_is_true(struct jinja_value value);
-bool jinja_is_number(struct jinja_value value); /* bool, int, float */
-double jinja_as_real(struct jinja_value value); /* of a number */
+bool jinja_is_number(struct jinja_value value);                                                     /* bool, int, float */
+double jinja_as_real(struct jinja_value value);                                                     /* of a number */
 bool jinja_to_int(struct jinja_run *run, struct jinja_value value, const char *what, int64_t *out); /* int and bool; anything else fails */
 
 bool jinja_equal(struct jinja_run *run, struct jinja_value a, struct jinja_value b, bool *equal);

@@ -499,7 +499,8 @@ static struct jinja_node *parse_statement(struct jinja_parser *parser)
         return node ? parser_close(parser, node) : NULL;
     }
     if (find_word(parser, "block extends include import from autoescape") >= 0)
-        return parser_fail(parser, SAMPAN_EUNSUPPORTED, "the tag '%.*s' is not supported: a chat template is one file without inheritance", (int)token->length, token->text);
+        return parser_fail(parser, SAMPAN_EUNSUPPORTED, "the tag '%.*s' is not supported: a chat template is one file without inheritance", (int)token->length,
+                           token->text);
     if (token->length > 3 && memcmp(token->text, "end", 3) == 0)
         return parser_fail(parser, SAMPAN_EFORMAT, "'%.*s' ends nothing that is open here", (int)(token->length < 60 ? token->length : 60), token->text);
     return parser_fail(parser, SAMPAN_EUNSUPPORTED, "there is no tag named '%.*s'", (int)(token->length < 60 ? token->length : 60), token->text);

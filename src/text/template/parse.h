@@ -25,26 +25,26 @@ enum jinja_node_kind {
     NODE_BINARY, /* detail: enum jinja_operator */
     NODE_AND,
     NODE_OR,
-    NODE_CONCAT,      /* list */
-    NODE_COMPARE,     /* a, then list of NODE_OPERAND */
-    NODE_OPERAND,     /* detail: enum jinja_comparison, a */
-    NODE_CONDITIONAL, /* b if a else c (NULL: undefined) */
+    NODE_CONCAT,              /* list */
+    NODE_COMPARE,             /* a, then list of NODE_OPERAND */
+    NODE_OPERAND,             /* detail: enum jinja_comparison, a */
+    NODE_CONDITIONAL,         /* b if a else c (NULL: undefined) */
     NODE_NAMESPACE_ATTRIBUTE, /* target of an assignment: name.constant */
-    NODE_ARGUMENT,    /* detail: enum jinja_argument_kind, a, constant: the keyword */
+    NODE_ARGUMENT,            /* detail: enum jinja_argument_kind, a, constant: the keyword */
     /* Statements: body, other */
-    NODE_TEXT,   /* constant */
-    NODE_OUTPUT, /* a */
-    NODE_IF,     /* list of NODE_BRANCH */
-    NODE_BRANCH, /* a (NULL: else), body */
-    NODE_FOR,    /* a: target, b: iterable, c: condition or NULL, body, other: else */
-    NODE_SET,    /* a: target, b: value */
-    NODE_SET_BLOCK, /* a: target, b: filter or NULL, body */
-    NODE_MACRO,  /* name, list of NODE_PARAMETER, body, detail: MACRO_USES_* */
-    NODE_PARAMETER, /* name, a: default or NULL */
-    NODE_CALL_BLOCK, /* a: call, b: the caller as NODE_MACRO */
+    NODE_TEXT,         /* constant */
+    NODE_OUTPUT,       /* a */
+    NODE_IF,           /* list of NODE_BRANCH */
+    NODE_BRANCH,       /* a (NULL: else), body */
+    NODE_FOR,          /* a: target, b: iterable, c: condition or NULL, body, other: else */
+    NODE_SET,          /* a: target, b: value */
+    NODE_SET_BLOCK,    /* a: target, b: filter or NULL, body */
+    NODE_MACRO,        /* name, list of NODE_PARAMETER, body, detail: MACRO_USES_* */
+    NODE_PARAMETER,    /* name, a: default or NULL */
+    NODE_CALL_BLOCK,   /* a: call, b: the caller as NODE_MACRO */
     NODE_FILTER_BLOCK, /* a: filter, body */
-    NODE_WITH,   /* list of NODE_SET, body */
-    NODE_SCOPE,  /* body: {% generation %} */
+    NODE_WITH,         /* list of NODE_SET, body */
+    NODE_SCOPE,        /* body: {% generation %} */
     NODE_BREAK,
     NODE_CONTINUE
 };
@@ -57,8 +57,8 @@ struct jinja_node {
     enum jinja_node_kind kind;
     int detail;
     int line;
-    int depth;      /* levels of nodes below: bounds the evaluator's recursion */
-    uint32_t name;  /* number of the name */
+    int depth;     /* levels of nodes below: bounds the evaluator's recursion */
+    uint32_t name; /* number of the name */
     const struct jinja_builtin *function;
     struct jinja_value constant;
     struct jinja_node *a, *b, *c, *d;

@@ -68,7 +68,8 @@ static struct jinja_node *parse_name(struct jinja_parser *parser, bool with_name
     struct jinja_node *node = parser_node(parser, NODE_CONSTANT, token->line);
     if (!node)
         return NULL;
-    bool is_true = parser_is_name(parser, 0, "true") || parser_is_name(parser, 0, "True"), is_false = parser_is_name(parser, 0, "false") || parser_is_name(parser, 0, "False");
+    bool is_true = parser_is_name(parser, 0, "true") || parser_is_name(parser, 0, "True"),
+         is_false = parser_is_name(parser, 0, "false") || parser_is_name(parser, 0, "False");
     bool is_none = parser_is_name(parser, 0, "none") || parser_is_name(parser, 0, "None");
     parser->at++;
     node->constant = is_none ? jinja_none() : jinja_bool(is_true);
@@ -571,7 +572,8 @@ static struct jinja_node *parse_tuple_of(struct jinja_parser *parser, enum tuple
             return NULL;
         if (is_tuple_end(parser, end))
             break;
-        struct jinja_node *item = what >= TUPLE_OF_PRIMARIES ? parse_primary(parser, what == TUPLE_OF_TARGETS) : parse_expression(parser, what == TUPLE_OF_EXPRESSIONS);
+        struct jinja_node *item =
+            what >= TUPLE_OF_PRIMARIES ? parse_primary(parser, what == TUPLE_OF_TARGETS) : parse_expression(parser, what == TUPLE_OF_EXPRESSIONS);
         if (!item)
             return NULL;
         chain_add(&chain, item);

@@ -8,13 +8,13 @@ struct jinja_parser {
     struct jinja_template *result;
     struct jinja_tokens tokens;
     size_t at;
-    struct hash_map names; /* text -> number */
+    struct hash_map names;     /* text -> number */
     unsigned char *name_flags; /* [name_capacity] NAME_* */
     size_t name_capacity;
     int n_nodes, depth;
-    int loop_depth; /* loops around this place of the same function: break and continue need one */
-    int for_depth;  /* all loops around: `loop` may not be assigned there */
-    int macro_uses; /* MACRO_USES_* of the macro being parsed */
+    int loop_depth;    /* loops around this place of the same function: break and continue need one */
+    int for_depth;     /* all loops around: `loop` may not be assigned there */
+    int macro_uses;    /* MACRO_USES_* of the macro being parsed */
     struct error *err; /* never NULL */
 };
 enum { NAME_STORED = 1, NAME_TESTED = 2, NAME_CALLED = 4 };

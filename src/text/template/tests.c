@@ -5,13 +5,13 @@
 #include "text/template/operate.h"
 
 #define TEST(name) static bool name(struct jinja_run *run, struct jinja_value self, const struct jinja_value *arguments, struct jinja_value *out)
-#define KIND_TEST(name, condition) \
-    TEST(name) \
-    { \
-        (void)run; \
-        (void)arguments; \
-        *out = jinja_bool(condition); \
-        return true; \
+#define KIND_TEST(name, condition)                                                                                                                             \
+    TEST(name)                                                                                                                                                 \
+    {                                                                                                                                                          \
+        (void)run;                                                                                                                                             \
+        (void)arguments;                                                                                                                                       \
+        *out = jinja_bool(condition);                                                                                                                          \
+        return true;                                                                                                                                           \
     }
 
 KIND_TEST(is_defined, self.kind != JINJA_UNDEFINED)
@@ -25,9 +25,11 @@ KIND_TEST(is_float, self.kind == JINJA_FLOAT)
 KIND_TEST(is_number, jinja_is_number(self))
 KIND_TEST(is_string, self.kind == JINJA_STRING)
 KIND_TEST(is_mapping, self.kind == JINJA_DICT)
-KIND_TEST(is_sequence, self.kind == JINJA_UNDEFINED || self.kind == JINJA_STRING || self.kind == JINJA_LIST || self.kind == JINJA_TUPLE || self.kind == JINJA_DICT || self.kind == JINJA_RANGE)
+KIND_TEST(is_sequence, self.kind == JINJA_UNDEFINED || self.kind == JINJA_STRING || self.kind == JINJA_LIST || self.kind == JINJA_TUPLE ||
+                           self.kind == JINJA_DICT || self.kind == JINJA_RANGE)
 KIND_TEST(is_iterable, jinja_is_iterable(self) || self.kind == JINJA_LOOP)
-KIND_TEST(is_callable, self.kind == JINJA_FUNCTION || self.kind == JINJA_METHOD || self.kind == JINJA_MACRO || self.kind == JINJA_JOINER || self.kind == JINJA_LOOP || self.kind == JINJA_UNDEFINED)
+KIND_TEST(is_callable, self.kind == JINJA_FUNCTION || self.kind == JINJA_METHOD || self.kind == JINJA_MACRO || self.kind == JINJA_JOINER ||
+                           self.kind == JINJA_LOOP || self.kind == JINJA_UNDEFINED)
 KIND_TEST(is_escaped, self.kind == JINJA_STRING && self.as.string->markup)
 
 /* value % number == 0, which works for floats as well */
@@ -144,7 +146,8 @@ TEST(is_greater_or_equal)
     return is_less(run, arguments[0], &self, out) && (out->as.boolean || is_equal(run, self, arguments, out));
 }
 
-static bool find_by_value(struct jinja_run *run, struct jinja_value self, const struct jinja_builtin *(*find)(const char *name, size_t length), struct jinja_value *out)
+static bool find_by_value(struct jinja_run *run, struct jinja_value self, const struct jinja_builtin *(*find)(const char *name, size_t length),
+                          struct jinja_value *out)
 {
     if (!jinja_is_hashable(self))
         return jinja_fail(run, SAMPAN_EINVAL, "unhashable type: '%s'", jinja_type_name(self));
@@ -165,25 +168,44 @@ TEST(is_test)
 }
 
 static const struct jinja_builtin tests[] = {
-    {"defined", "", 0, is_defined, NULL},     {"undefined", "", 0, is_undefined, NULL},
-    {"none", "", 0, is_none, NULL},           {"boolean", "", 0, is_boolean, NULL},
-    {"true", "", 0, is_true, NULL},           {"false", "", 0, is_false, NULL},
-    {"integer", "", 0, is_integer, NULL},     {"float", "", 0, is_float, NULL},
-    {"number", "", 0, is_number, NULL},       {"string", "", 0, is_string, NULL},
-    {"mapping", "", 0, is_mapping, NULL},     {"sequence", "", 0, is_sequence, NULL},
-    {"iterable", "", 0, is_iterable, NULL},   {"callable", "", 0, is_callable, NULL},
-    {"escaped", "", 0, is_escaped, NULL},     {"odd", "", 0, is_odd, NULL},
-    {"even", "", 0, is_even, NULL},           {"divisibleby", "num", 1, is_divisible_by, NULL},
-    {"lower", "", 0, is_lower, NULL},         {"upper", "", 0, is_upper, NULL},
-    {"sameas", "other", 1, is_same_as, NULL}, {"in", "seq", 1, is_in, NULL},
-    {"==", ".", 1, is_equal, NULL},           {"eq", ".", 1, is_equal, NULL},
-    {"equalto", ".", 1, is_equal, NULL},      {"!=", ".", 1, is_unequal, NULL},
-    {"ne", ".", 1, is_unequal, NULL},         {">", ".", 1, is_greater, NULL},
-    {"gt", ".", 1, is_greater, NULL},         {"greaterthan", ".", 1, is_greater, NULL},
-    {"ge", ".", 1, is_greater_or_equal, NULL}, {">=", ".", 1, is_greater_or_equal, NULL},
-    {"<", ".", 1, is_less, NULL},             {"lt", ".", 1, is_less, NULL},
-    {"lessthan", ".", 1, is_less, NULL},      {"<=", ".", 1, is_less_or_equal, NULL},
-    {"le", ".", 1, is_less_or_equal, NULL},   {"filter", "", 0, is_filter, NULL},
+    {"defined", "", 0, is_defined, NULL},
+    {"undefined", "", 0, is_undefined, NULL},
+    {"none", "", 0, is_none, NULL},
+    {"boolean", "", 0, is_boolean, NULL},
+    {"true", "", 0, is_true, NULL},
+    {"false", "", 0, is_false, NULL},
+    {"integer", "", 0, is_integer, NULL},
+    {"float", "", 0, is_float, NULL},
+    {"number", "", 0, is_number, NULL},
+    {"string", "", 0, is_string, NULL},
+    {"mapping", "", 0, is_mapping, NULL},
+    {"sequence", "", 0, is_sequence, NULL},
+    {"iterable", "", 0, is_iterable, NULL},
+    {"callable", "", 0, is_callable, NULL},
+    {"escaped", "", 0, is_escaped, NULL},
+    {"odd", "", 0, is_odd, NULL},
+    {"even", "", 0, is_even, NULL},
+    {"divisibleby", "num", 1, is_divisible_by, NULL},
+    {"lower", "", 0, is_lower, NULL},
+    {"upper", "", 0, is_upper, NULL},
+    {"sameas", "other", 1, is_same_as, NULL},
+    {"in", "seq", 1, is_in, NULL},
+    {"==", ".", 1, is_equal, NULL},
+    {"eq", ".", 1, is_equal, NULL},
+    {"equalto", ".", 1, is_equal, NULL},
+    {"!=", ".", 1, is_unequal, NULL},
+    {"ne", ".", 1, is_unequal, NULL},
+    {">", ".", 1, is_greater, NULL},
+    {"gt", ".", 1, is_greater, NULL},
+    {"greaterthan", ".", 1, is_greater, NULL},
+    {"ge", ".", 1, is_greater_or_equal, NULL},
+    {">=", ".", 1, is_greater_or_equal, NULL},
+    {"<", ".", 1, is_less, NULL},
+    {"lt", ".", 1, is_less, NULL},
+    {"lessthan", ".", 1, is_less, NULL},
+    {"<=", ".", 1, is_less_or_equal, NULL},
+    {"le", ".", 1, is_less_or_equal, NULL},
+    {"filter", "", 0, is_filter, NULL},
     {"test", "", 0, is_test, NULL},
 };
 

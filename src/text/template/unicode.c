@@ -11,10 +11,14 @@ static const struct {
     const struct unicode_range *ranges;
     size_t count;
 } classes[] = {
-    [UNICODE_UNPRINTABLE] = {unicode_unprintable, COUNT(unicode_unprintable)}, [UNICODE_ALPHABETIC] = {unicode_alphabetic, COUNT(unicode_alphabetic)},
-    [UNICODE_DECIMAL] = {unicode_decimal, COUNT(unicode_decimal)},             [UNICODE_DIGIT] = {unicode_digit, COUNT(unicode_digit)},
-    [UNICODE_NUMERIC] = {unicode_numeric, COUNT(unicode_numeric)},             [UNICODE_UPPERCASE] = {unicode_uppercase, COUNT(unicode_uppercase)},
-    [UNICODE_LOWERCASE] = {unicode_lowercase, COUNT(unicode_lowercase)},       [UNICODE_TITLECASE] = {unicode_titlecase, COUNT(unicode_titlecase)},
+    [UNICODE_UNPRINTABLE] = {unicode_unprintable, COUNT(unicode_unprintable)},
+    [UNICODE_ALPHABETIC] = {unicode_alphabetic, COUNT(unicode_alphabetic)},
+    [UNICODE_DECIMAL] = {unicode_decimal, COUNT(unicode_decimal)},
+    [UNICODE_DIGIT] = {unicode_digit, COUNT(unicode_digit)},
+    [UNICODE_NUMERIC] = {unicode_numeric, COUNT(unicode_numeric)},
+    [UNICODE_UPPERCASE] = {unicode_uppercase, COUNT(unicode_uppercase)},
+    [UNICODE_LOWERCASE] = {unicode_lowercase, COUNT(unicode_lowercase)},
+    [UNICODE_TITLECASE] = {unicode_titlecase, COUNT(unicode_titlecase)},
     [UNICODE_CASE_IGNORABLE] = {unicode_case_ignorable, COUNT(unicode_case_ignorable)},
 };
 

@@ -188,8 +188,8 @@ static inline struct jinja_value jinja_string_value(struct jinja_string *string)
 bool jinja_string_make(struct jinja_run *run, const char *bytes, size_t length, const unsigned char *origins, unsigned char origin, struct jinja_value *out);
 bool jinja_string_copy(struct jinja_run *run, const char *bytes, size_t length, enum text_origin origin, struct jinja_value *out);
 bool jinja_substring(struct jinja_run *run, const struct jinja_string *string, size_t from, size_t to, struct jinja_value *out); /* byte positions */
-int64_t jinja_string_count(struct jinja_string *string);                              /* characters */
-size_t jinja_string_offset(struct jinja_string *string, int64_t character);           /* byte position of a character, 0..n */
+int64_t jinja_string_count(struct jinja_string *string);                                                                         /* characters */
+size_t jinja_string_offset(struct jinja_string *string, int64_t character);                 /* byte position of a character, 0..n */
 int jinja_string_decode(const struct jinja_string *string, size_t at, uint32_t *character); /* bytes of the character at a byte position */
 bool jinja_string_is(const struct jinja_string *string, const char *text);
 bool jinja_string_equal(const struct jinja_string *a, const struct jinja_string *b);
