@@ -198,8 +198,8 @@ int api_model_tokenizer(sampan_model *model, const struct tokenizer **tokenizer,
                          model->checkpoint->tokenizer_problem ? model->checkpoint->tokenizer_problem : "the file has none");
     pthread_mutex_lock(&model->mutex);
     if (!model->tokenizer_made) {
-        tokenizer_create(&model->checkpoint->tokenizer, &model->tokenizer, &model->tokenizer_error);
-        model->tokenizer_made = true;
+        int code = tokenizer_create(&model->checkpoint->tokenizer, &model->tokenizer, &model->tokenizer_error);
+        model->tokenizer_made = code != SAMPAN_ENOMEM; /* memory may come back */
     }
     *tokenizer = model->tokenizer;
     pthread_mutex_unlock(&model->mutex);
@@ -330,8 +330,8 @@ static int model_template(sampan_model *model, const struct chat_template **chat
         return error_set(err, SAMPAN_EUNSUPPORTED, "'%s' has no chat template: give it plain text instead (--raw)", model->checkpoint->path);
     pthread_mutex_lock(&model->mutex);
     if (!model->template_made) {
-        chat_template_create(spec->chat_template, spec->chat_template_length, "chat template", &model->chat_template, &model->template_error);
-        model->template_made = true;
+        int code = chat_template_create(spec->chat_template, spec->chat_template_length, "chat template", &model->chat_template, &model->template_error);
+        model->template_made = code != SAMPAN_ENOMEM;
     }
     *chat_template = model->chat_template;
     pthread_mutex_unlock(&model->mutex);
