@@ -202,6 +202,7 @@ static void a_template_that_loops_or_grows_ends_at_a_limit(void **state)
     expect_failure("{{ [1] * 999999999 }}", SAMPAN_ELIMIT, "");
     expect_failure("{{ range(100001) }}", SAMPAN_ELIMIT, "range too big");
     expect_failure("{{ 2 ** 64 }}", SAMPAN_ELIMIT, "64 bits");
+    expect_failure("{{ range(0, 9223372036854775807, 92233720368549)[::1] }}", SAMPAN_ELIMIT, "64 bits");
     expect_failure("{{ 'a' | center(99999999999) }}", SAMPAN_ELIMIT, "");
     expect_failure("{{ '%99999999d' % 1 }}", SAMPAN_ELIMIT, "width");
     expect_failure("{{ 'a' | indent(99999999999, true) }}", SAMPAN_ELIMIT, "");

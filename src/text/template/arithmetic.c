@@ -168,7 +168,12 @@ bool jinja_get_slice(struct jinja_run *run, struct jinja_value value, const stru
         struct jinja_range *made = jinja_alloc(run, 1, sizeof *made), *from = value.as.range;
         if (!made)
             return false;
-        *made = (struct jinja_range){from->start + start * from->step, from->start + stop * from->step, from->step * step};
+        /* What lies behind the last item may not fit into 64 bits. */
+        bool overflow = __builtin_mul_overflow(start, from->step, &start) || __builtin_add_overflow(start, from->start, &start);
+        overflow = overflow || __builtin_mul_overflow(stop, from->step, &stop) || __builtin_add_overflow(stop, from->start, &stop);
+        if (overflow || __builtin_mul_overflow(step, from->step, &step))
+            return jinja_fail(run, SAMPAN_ELIMIT, "an integer became larger than 64 bits");
+        *made = (struct jinja_range){start, stop, step};
         *out = (struct jinja_value){.kind = JINJA_RANGE, .as.range = made};
         return true;
     }
