@@ -32,6 +32,8 @@ class Peer:
         import llama_cpp
         self.api = llama_cpp
         self.version = llama_cpp.__version__
+        self.silent = llama_cpp.llama_log_callback(lambda level, text, user: None)
+        llama_cpp.llama_log_set(self.silent, None)
         llama_cpp.llama_backend_init()
         parameters = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(model.encode(), parameters)
