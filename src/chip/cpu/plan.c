@@ -300,7 +300,8 @@ static int copy_sizes(struct cpu_plan *plan, const struct program *program, stru
     if (!copy || !buffers || !groups || !last || !plan->weights || !plan->buffers || !plan->renamed || !plan->current || !plan->groups || !plan->scratch)
         return error_no_memory(err, "compiling a program");
     memcpy(buffers, program->buffers, n_buffers * sizeof *buffers);
-    memcpy(groups, program->groups, n_groups * sizeof *groups);
+    if (n_groups)
+        memcpy(groups, program->groups, n_groups * sizeof *groups);
     for (size_t i = 0; i < n_buffers; i++)
         buffers[i].name = arena_strndup(&plan->arena, buffers[i].name, strlen(buffers[i].name));
     for (size_t i = 0; i < n_groups; i++)
