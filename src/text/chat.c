@@ -55,14 +55,17 @@ void rendered_prompt_free(struct rendered_prompt *prompt)
     *prompt = (struct rendered_prompt){0};
 }
 
-/* bos_token, eos_token and their like belong to the model, not to the caller's data. */
+/* The special tokens that transformers hands to a template belong to the model, not to the caller's data. Exactly these: a name that merely looks like
+ * one ("image_token" among a request's extra variables) stays data. */
 static void trust_token_variables(const struct jinja_dict *variables)
 {
-    static const char ending[] = "_token";
-    size_t length = sizeof ending - 1;
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
     for (size_t i = 0; i < variables->count; i++) {
         const struct jinja_string *key = variables->entries[i].key.as.string;
-        if (variables->entries[i].value.kind == JINJA_STRING && key->length > length && memcmp(key->bytes + key->length - length, ending, length) == 0)
+        bool known = false;
+        for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)
+            known = known || (key->length == strlen(names[n]) && memcmp(key->bytes, names[n], key->length) == 0);
+        if (known && variables->entries[i].value.kind == JINJA_STRING)
             variables->entries[i].value.as.string->origin = ORIGIN_TEMPLATE;
     }
 }

@@ -27,7 +27,8 @@ struct rendered_prompt {
 };
 void rendered_prompt_free(struct rendered_prompt *prompt);
 
-/* Variables: a JSON object. Bytes that come from string literals of the template (and from bos_token, eos_token and the other *_token variables)
+/* Variables: a JSON object. Bytes that come from string literals of the template (and from the top-level bos_token, eos_token,
+ * unk_token, sep_token, pad_token, cls_token and mask_token: never fill these from a request)
  * have ORIGIN_TEMPLATE, bytes that come from the variables ORIGIN_DATA; string operations keep the origin of what they copy.
  * raise_exception and a refusal are SAMPAN_EINVAL with the template's words; limits are SAMPAN_ELIMIT. */
 int chat_template_render(const struct chat_template *chat_template, const char *variables_json, size_t length, struct rendered_prompt *prompt,

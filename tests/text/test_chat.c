@@ -51,6 +51,7 @@ static void text_of_the_template_and_of_the_caller_are_told_apart(void **state)
     expect_origins("a{{ x }}b", "{\"x\": \"\"}", "ab");
     expect_origins("{{ x }}{% for k in d %}{{ k }}{% endfor %}", "{\"x\": {\"bos_token\": \"a\"}, \"d\": {\"<|k|>\": 1}}", "({'bos_token': 'a'}<|k|>)");
     expect_origins("{{ x.bos_token }}", "{\"x\": {\"bos_token\": \"a\"}}", "(a)");
+    expect_origins("{{ x_token }}", "{\"x_token\": \"<s>\"}", "(<s>)");
 }
 
 static void operations_keep_the_origin_of_what_they_copy(void **state)
