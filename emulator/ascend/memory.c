@@ -1,0 +1,350 @@
+/* Device memory. A block has an address in its device's window (reserved without access rights: the host cannot read it) and contents elsewhere. Small
+ * contents come from the heap, so that a sanitizer sees the edges; large ones are private mappings of one file full of 0xFF bytes, so that gigabytes of
+ * "uninitialised" memory read as NaN and cost nothing until written. Addresses are given out upwards and reused only when the window is used up, so that
+ * a freed buffer is recognised. */
+#include "emulator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define POISON 0xFF
+#define POISON_FILE_BYTES ((uint64_t)16 << 20)
+#define MAPPED_FROM ((uint64_t)1 << 20)
+#define WINDOW_LIMIT ((uint64_t)256 << 30)
+
+struct block {
+    uint64_t address, size, spaced, charged; /* asked for; taken in the window; taken from the capacity */
+    unsigned char *contents;
+    struct device *device;
+    unsigned pins;
+    bool live;
+    uint64_t number; /* of this allocation in the process */
+    const char *maker;
+};
+
+static struct block **blocks; /* sorted by address; dead ones stay until their addresses are needed */
+static size_t n_blocks, max_blocks;
+static uint64_t next_number = 1;
+static int poison_file = -1;
+static struct device devices[16];
+static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct device *device_at(int index)
+{
+    return index >= 0 && (unsigned)index < emulator_settings()->n_devices ? &devices[index] : NULL;
+}
+
+void memory_reserve_windows(void)
+{
+    const struct settings *settings = emulator_settings();
+    pthread_mutex_lock(&memory_lock);
+    for (unsigned i = 0; i < settings->n_devices; i++) {
+        struct device *device = &devices[i];
+        if (device->window)
+            continue;
+        device->index = (int)i;
+        device->capacity = settings->memory_bytes;
+        device->window_size = 2 * settings->memory_bytes > WINDOW_LIMIT ? 2 * settings->memory_bytes : 4 * settings->memory_bytes;
+        void *window = mmap(NULL, device->window_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (window != MAP_FAILED)
+            device->window = (uint64_t)(uintptr_t)window;
+    }
+    pthread_mutex_unlock(&memory_lock);
+}
+
+/* First block that ends above the address. */
+static size_t find_index(uint64_t address)
+{
+    size_t low = 0, high = n_blocks;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (blocks[middle]->address + blocks[middle]->spaced <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool contents_map(struct block *block)
+{
+    if (poison_file < 0) {
+        unsigned char page[4096];
+        memset(page, POISON, sizeof page);
+        poison_file = memfd_create("ascend-emulator-poison", MFD_CLOEXEC);
+        for (uint64_t at = 0; poison_file >= 0 && at < POISON_FILE_BYTES; at += sizeof page)
+            if (write(poison_file, page, sizeof page) != (ssize_t)sizeof page)
+                return false;
+    }
+    uint64_t length = (block->size + 4095) / 4096 * 4096;
+    unsigned char *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    for (uint64_t at = 0; at < length; at += POISON_FILE_BYTES) {
+        uint64_t piece = length - at < POISON_FILE_BYTES ? length - at : POISON_FILE_BYTES;
+        if (mmap(base + at, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, poison_file, 0) == MAP_FAILED) {
+            munmap(base, length);
+            return false;
+        }
+    }
+    block->contents = base;
+    return true;
+}
+
+static bool contents_make(struct block *block)
+{
+    if (block->size > MAPPED_FROM)
+        return contents_map(block);
+    block->contents = aligned_alloc(64, (block->size + 63) / 64 * 64);
+    if (block->contents)
+        memset(block->contents, POISON, (block->size + 63) / 64 * 64);
+    return block->contents != NULL;
+}
+
+static void contents_drop(struct block *block)
+{
+    if (block->contents && block->size > MAPPED_FROM)
+        munmap(block->contents, (block->size + 4095) / 4096 * 4096);
+    else
+        free(block->contents);
+    block->contents = NULL;
+}
+
+static void forget_block(size_t index)
+{
+    free(blocks[index]);
+    memmove(blocks + index, blocks + index + 1, (n_blocks - index - 1) * sizeof *blocks);
+    n_blocks--;
+}
+
+/* A free range in the window from the cursor upwards, once around; dead blocks in the way are forgotten. 0: none. */
+static uint64_t find_range(struct device *device, uint64_t spaced)
+{
+    uint64_t end = device->window + device->window_size;
+    uint64_t at = device->window + device->cursor;
+    for (int turn = 0; turn < 2; turn++, at = device->window) {
+        while (at + spaced <= end) {
+            size_t index = find_index(at);
+            bool blocked = false;
+            while (index < n_blocks && blocks[index]->address < at + spaced) {
+                if (blocks[index]->live || blocks[index]->pins) {
+                    at = blocks[index]->address + blocks[index]->spaced;
+                    blocked = true;
+                    break;
+                }
+                forget_block(index);
+            }
+            if (!blocked)
+                return at;
+        }
+    }
+    return 0;
+}
+
+static int insert_block(struct block *block)
+{
+    if (n_blocks == max_blocks) {
+        size_t larger = max_blocks ? 2 * max_blocks : 256;
+        struct block **grown = realloc(blocks, larger * sizeof *blocks);
+        if (!grown)
+            return 1;
+        blocks = grown;
+        max_blocks = larger;
+    }
+    size_t index = find_index(block->address);
+    memmove(blocks + index + 1, blocks + index, (n_blocks - index) * sizeof *blocks);
+    blocks[index] = block;
+    n_blocks++;
+    return 0;
+}
+
+static int allocate_locked(struct device *device, uint64_t size, uint64_t charged, void **pointer)
+{
+    if (!device->window)
+        return fail(RT_MEMORY_ALLOCATION, "device %d has no address window (the process's address space is limited)", device->index);
+    if (charged < size || device->used + charged > device->capacity)
+        return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %llu bytes asked for (%llu with page rounding), %llu of %llu are free", device->index,
+                    (unsigned long long)size, (unsigned long long)charged, (unsigned long long)(device->capacity - device->used),
+                    (unsigned long long)device->capacity);
+    struct block *block = calloc(1, sizeof *block);
+    if (!block)
+        return fail(RT_MEMORY_ALLOCATION, "no host memory for the record of a block");
+    block->size = size;
+    block->charged = charged;
+    block->spaced = (size + 32 + 511) / 512 * 512 + 512; /* a gap, so that neighbours never touch */
+    block->device = device;
+    block->live = true;
+    block->number = next_number++;
+    block->maker = entry_name();
+    block->address = find_range(device, block->spaced);
+    if (!block->address || !contents_make(block) || insert_block(block)) {
+        contents_drop(block);
+        free(block);
+        return fail(RT_MEMORY_ALLOCATION, "no host memory behind %llu bytes of device %d", (unsigned long long)size, device->index);
+    }
+    device->cursor = block->address + block->spaced - device->window;
+    device->used += charged;
+    *pointer = (void *)(uintptr_t)block->address;
+    return 0;
+}
+
+int memory_allocate(struct device *device, uint64_t size, uint64_t charged, void **pointer)
+{
+    if (fault_take_oom())
+        return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d (ordered by ASCEND_EMULATOR_FAULT)", device->index);
+    pthread_mutex_lock(&memory_lock);
+    int result = allocate_locked(device, size, charged, pointer);
+    pthread_mutex_unlock(&memory_lock);
+    return result;
+}
+
+static void kill_block(struct block *block)
+{
+    block->live = false;
+    block->device->used -= block->charged;
+    if (!block->pins)
+        contents_drop(block);
+}
+
+int memory_free(struct device *device, void *pointer)
+{
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+    pthread_mutex_lock(&memory_lock);
+    size_t index = find_index(address);
+    struct block *block = index < n_blocks && blocks[index]->address <= address ? blocks[index] : NULL;
+    int result = 0;
+    if (!block)
+        result = fail(RT_PARAM_INVALID, "%p was not allocated by aclrtMalloc", pointer);
+    else if (block->address != address)
+        result = fail(RT_PARAM_INVALID, "%p points %llu bytes into a buffer of %llu bytes; only its start can be freed", pointer,
+                      (unsigned long long)(address - block->address), (unsigned long long)block->size);
+    else if (!block->live)
+        result = fail(RT_PARAM_INVALID, "%p (%llu bytes, allocation %llu) was freed before: double free", pointer, (unsigned long long)block->size,
+                      (unsigned long long)block->number);
+    else if (block->device != device)
+        result = fail(RT_PARAM_INVALID, "%p belongs to device %d, the current context to device %d", pointer, block->device->index, device->index);
+    else
+        kill_block(block);
+    pthread_mutex_unlock(&memory_lock);
+    return result;
+}
+
+void memory_free_all(struct device *device)
+{
+    pthread_mutex_lock(&memory_lock);
+    for (size_t i = 0; i < n_blocks; i++)
+        if (blocks[i]->device == device && blocks[i]->live)
+            kill_block(blocks[i]);
+    pthread_mutex_unlock(&memory_lock);
+}
+
+static struct block *pin_locked(struct device *device, uint64_t address, uint64_t bytes, char why[160])
+{
+    size_t index = find_index(address);
+    struct block *block = index < n_blocks && blocks[index]->address <= address ? blocks[index] : NULL;
+    if (!block) {
+        snprintf(why, 160, address ? "0x%llx is not device memory (a host pointer, or never allocated)" : "the address is NULL", (unsigned long long)address);
+    } else if (!block->live) {
+        snprintf(why, 160, "0x%llx lies in a buffer of %llu bytes that was freed (allocation %llu)", (unsigned long long)address,
+                 (unsigned long long)block->size, (unsigned long long)block->number);
+    } else if (address + bytes > block->address + block->size) {
+        snprintf(why, 160, "%llu bytes from 0x%llx reach %llu beyond the buffer of %llu bytes (allocation %llu)", (unsigned long long)bytes,
+                 (unsigned long long)address, (unsigned long long)(address + bytes - block->address - block->size), (unsigned long long)block->size,
+                 (unsigned long long)block->number);
+    } else if (block->device != device && !(device->peers & 1u << block->device->index)) {
+        snprintf(why, 160, "0x%llx lies on device %d, which device %d has no peer access to", (unsigned long long)address, block->device->index, device->index);
+    } else {
+        return block;
+    }
+    return NULL;
+}
+
+struct block *memory_pin(struct device *device, uint64_t address, uint64_t bytes, unsigned char **contents, char why[160])
+{
+    pthread_mutex_lock(&memory_lock);
+    struct block *block = pin_locked(device, address, bytes, why);
+    if (block) {
+        block->pins++;
+        *contents = block->contents + (address - block->address);
+    }
+    pthread_mutex_unlock(&memory_lock);
+    return block;
+}
+
+bool memory_unpin(struct block *block)
+{
+    pthread_mutex_lock(&memory_lock);
+    bool live = block->live;
+    if (!--block->pins && !live)
+        contents_drop(block);
+    pthread_mutex_unlock(&memory_lock);
+    return live;
+}
+
+bool memory_is_device(const void *pointer, int *device, void **base, size_t *size)
+{
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+    bool inside = false;
+    pthread_mutex_lock(&memory_lock);
+    for (unsigned i = 0; i < emulator_settings()->n_devices; i++)
+        if (address - devices[i].window < devices[i].window_size && devices[i].window) {
+            inside = true;
+            *device = (int)i;
+        }
+    if (inside && base) {
+        size_t index = find_index(address);
+        bool found = index < n_blocks && blocks[index]->address <= address && blocks[index]->live;
+        *base = found ? (void *)(uintptr_t)blocks[index]->address : NULL;
+        *size = found ? blocks[index]->size : 0;
+    }
+    pthread_mutex_unlock(&memory_lock);
+    return inside;
+}
+
+uint64_t memory_free_bytes(const struct device *device)
+{
+    pthread_mutex_lock(&memory_lock);
+    uint64_t bytes = device->capacity - device->used;
+    pthread_mutex_unlock(&memory_lock);
+    return bytes;
+}
+
+uint64_t memory_allocated(void)
+{
+    uint64_t total = 0;
+    pthread_mutex_lock(&memory_lock);
+    for (unsigned i = 0; i < emulator_settings()->n_devices; i++)
+        total += devices[i].used;
+    pthread_mutex_unlock(&memory_lock);
+    return total;
+}
+
+unsigned memory_list_leaks(void)
+{
+    unsigned leaks = 0;
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&memory_lock);
+    for (size_t i = 0; i < n_blocks; i++) {
+        struct block *block = blocks[i];
+        if (block->live) {
+            if (++leaks <= 8 && !emulator_settings()->quiet_leaks)
+                fprintf(stderr, "ascend emulator: leak: %llu bytes on device %d (allocation %llu, by %s)\n", (unsigned long long)block->size,
+                        block->device->index, (unsigned long long)block->number, block->maker);
+            bytes += block->size;
+        }
+        if (!block->pins) { /* a worker may still be at work on the others: the process ends under it */
+            contents_drop(block);
+            free(block);
+        }
+    }
+    free(blocks);
+    blocks = NULL;
+    n_blocks = max_blocks = 0;
+    if (leaks > 8 && !emulator_settings()->quiet_leaks)
+        fprintf(stderr, "ascend emulator: leak: %u buffers of device memory in all, %llu bytes\n", leaks, (unsigned long long)bytes);
+    pthread_mutex_unlock(&memory_lock);
+    return leaks;
+}

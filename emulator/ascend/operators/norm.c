@@ -1,0 +1,189 @@
+/* Normalisations. RmsNorm: everything in fp32, one rounding on store. AddRmsNorm rounds at the points its kernels do: fp16 adds in fp16 and norms the
+ * rounded sum, x * rstd is rounded and multiplied in fp16; bf16 norms the unrounded fp32 sum, x * rstd is rounded to bf16, then multiplied in fp32 and
+ * rounded again. */
+#include "operators/support.h"
+
+#include <math.h>
+
+static float sum_of_squares(const float *x, int64_t count, uint64_t order)
+{
+    return dot(x, x, count, order);
+}
+
+static int check_gamma(const struct tensor *x, const struct tensor *gamma, int64_t *width)
+{
+    *width = tensor_count(gamma);
+    bool fits = gamma->n_dims >= 1 && gamma->n_dims <= x->n_dims;
+    for (unsigned d = 0; fits && d < gamma->n_dims; d++)
+        fits = gamma->dims[d] == x->dims[x->n_dims - gamma->n_dims + d];
+    return fits ? 0 : fail(ACLNN_INNER_TILING, "gamma's shape is not that of x's last dimensions");
+}
+
+static int check_rstd(const struct tensor *x, const struct tensor *gamma, const struct tensor *rstd)
+{
+    if (rstd->type != ACL_FLOAT)
+        return fail(ACLNN_PARAM_INVALID, "rstdOut is %s, f32 is expected", type_name(rstd->type));
+    bool fits = rstd->n_dims == x->n_dims;
+    for (unsigned d = 0; fits && d < x->n_dims; d++)
+        fits = rstd->dims[d] == (d < x->n_dims - gamma->n_dims ? x->dims[d] : 1);
+    return fits ? 0 : fail(ACLNN_INNER_TILING, "rstdOut must have x's shape with the normed dimensions 1");
+}
+
+static int check_rms_norm(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "x"), *gamma = call_tensor(call, "gamma"), *y = call_tensor(call, "yOut");
+    bool small = emulator_settings()->soc.family == SOC_310P;
+    int64_t width;
+    int result = check_type(x, "x", small ? "f16 f32" : "f16 bf16 f32");
+    if (!result && gamma->type != x->type && (small || gamma->type != ACL_FLOAT))
+        result =
+            fail(ACLNN_PARAM_INVALID, "x is %s, gamma is %s; the same type%s is expected", type_name(x->type), type_name(gamma->type), small ? "" : " or f32");
+    if (!result && y->type != x->type)
+        result = fail(ACLNN_PARAM_INVALID, "x is %s, yOut is %s", type_name(x->type), type_name(y->type));
+    if (!result)
+        result = check_gamma(x, gamma, &width);
+    if (!result && !tensor_same_shape(x, y))
+        result = fail(ACLNN_INNER_TILING, "x and yOut differ in shape");
+    if (!result)
+        result = check_rstd(x, gamma, call_tensor(call, "rstdOut"));
+    if (!result && small && x->dims[x->n_dims - 1] * (int64_t)type_size(x->type) < 32)
+        result = fail(ACLNN_INNER_TILING, "the last axis is shorter than 32 bytes");
+    return result;
+}
+
+static int compute_rms_norm(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "x"), *gamma = call_tensor(call, "gamma");
+    int64_t width = tensor_count(gamma), rows = width ? tensor_count(x) / width : 0;
+    float *values = floats_load(call, x), *weights = floats_load(call, gamma), *rstds = call_scratch(call, (size_t)rows * sizeof *rstds);
+    if (!values || !weights || !rstds)
+        return call_no_memory();
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = values + r * width;
+        rstds[r] = 1.0f / sqrtf(sum_of_squares(row, width, call->order) / (float)width + (float)call_real(call, "epsilon"));
+        for (int64_t i = 0; i < width; i++)
+            row[i] = row[i] * rstds[r] * weights[i];
+    }
+    floats_store(call_tensor(call, "yOut"), values);
+    floats_store(call_tensor(call, "rstdOut"), rstds);
+    return 0;
+}
+
+const struct operator_implementation implementation_rms_norm = {.check = check_rms_norm, .compute = compute_rms_norm};
+
+struct add_norm {
+    struct tensor *x1, *x2, *gamma, *y, *rstd, *x;
+};
+
+static struct add_norm add_norm_of(const struct call *call)
+{
+    bool in_place = call->row->detail;
+    struct add_norm a = {.x1 = call_tensor(call, in_place ? "x1Ref" : "x1"),
+                         .x2 = call_tensor(call, in_place ? "x2Ref" : "x2"),
+                         .gamma = call_tensor(call, "gamma"),
+                         .rstd = call_tensor(call, "rstdOut")};
+    a.y = in_place ? a.x1 : call_tensor(call, "yOut");
+    a.x = in_place ? a.x2 : call_tensor(call, "xOut");
+    return a;
+}
+
+static int check_add_rms_norm(struct call *call)
+{
+    struct add_norm a = add_norm_of(call);
+    int64_t width;
+    int result = check_type(a.x1, "x1", emulator_settings()->soc.family == SOC_310P ? "f16 f32" : "f16 bf16 f32");
+    if (!result && (a.x2->type != a.x1->type || a.gamma->type != a.x1->type || a.y->type != a.x1->type || (a.x && a.x->type != a.x1->type)))
+        result = fail(ACLNN_PARAM_INVALID, "x1, x2, gamma, y and x must have one type; x1 is %s, x2 %s, gamma %s", type_name(a.x1->type), type_name(a.x2->type),
+                      type_name(a.gamma->type));
+    if (!result && (!tensor_same_shape(a.x1, a.x2) || !tensor_same_shape(a.x1, a.y) || (a.x && !tensor_same_shape(a.x1, a.x))))
+        result = fail(ACLNN_INNER_TILING, "x1, x2, y and x differ in shape");
+    bool row_gamma = a.gamma->n_dims == 2 && a.gamma->dims[0] == 1;
+    if (!result && !a.rstd && !row_gamma)
+        result = fail(ACLNN_PARAM_NULLPTR, "rstdOut is NULL (allowed only with a gamma of shape [1,H])");
+    if (!result && !a.x && (a.rstd || !row_gamma))
+        result = fail(ACLNN_PARAM_NULLPTR, "xOut is NULL");
+    if (!result && !row_gamma)
+        result = check_gamma(a.x1, a.gamma, &width);
+    if (!result && row_gamma && a.gamma->dims[1] != a.x1->dims[a.x1->n_dims - 1])
+        result = fail(ACLNN_INNER_TILING, "gamma [1,%lld] does not fit x's last dimension", (long long)a.gamma->dims[1]);
+    if (!result && a.rstd && !row_gamma)
+        result = check_rstd(a.x1, a.gamma, a.rstd);
+    return result;
+}
+
+static int compute_add_rms_norm(struct call *call)
+{
+    struct add_norm a = add_norm_of(call);
+    aclDataType type = a.x1->type;
+    int64_t width = tensor_count(a.gamma), rows = width ? tensor_count(a.x1) / width : 0;
+    float *first = floats_load(call, a.x1), *second = floats_load(call, a.x2), *weights = floats_load(call, a.gamma);
+    float *rstds = call_scratch(call, (size_t)rows * sizeof *rstds);
+    if (!first || !second || !weights || !rstds)
+        return call_no_memory();
+    for (int64_t i = 0; i < rows * width; i++) {
+        first[i] += second[i];
+        second[i] = round_to_type(type, first[i]); /* xOut */
+        if (type == ACL_FLOAT16)
+            first[i] = second[i];
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = first + r * width;
+        rstds[r] = 1.0f / sqrtf(sum_of_squares(row, width, call->order) / (float)width + (float)call_real(call, "epsilon"));
+        for (int64_t i = 0; i < width; i++)
+            row[i] = round_to_type(type, row[i] * rstds[r]) * weights[i];
+    }
+    if (a.x)
+        floats_store(a.x, second);
+    floats_store(a.y, first);
+    if (a.rstd)
+        floats_store(a.rstd, rstds);
+    return 0;
+}
+
+const struct operator_implementation implementation_add_rms_norm = {.check = check_add_rms_norm, .compute = compute_add_rms_norm};
+
+static int check_layer_norm(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "input"), *out = call_tensor(call, "out");
+    const struct value *shape = call_value(call, "normalizedShape");
+    int result = check_type(x, "input", "f16 bf16 f32");
+    bool fits = shape->count >= 1 && shape->count <= x->n_dims;
+    for (size_t d = 0; fits && d < shape->count; d++)
+        fits = shape->integers[d] == x->dims[x->n_dims - shape->count + d];
+    if (!result && !fits)
+        result = fail(ACLNN_PARAM_INVALID, "normalizedShape is not the shape of input's last dimensions");
+    return result ? result : check_same_shape(x, "input", out, "out");
+}
+
+static int compute_layer_norm(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "input"), *weight = call_tensor(call, "weightOptional"), *bias = call_tensor(call, "biasOptional");
+    const struct value *shape = call_value(call, "normalizedShape");
+    int64_t width = 1;
+    for (size_t d = 0; d < shape->count; d++)
+        width *= shape->integers[d];
+    int64_t rows = width ? tensor_count(x) / width : 0;
+    float *values = floats_load(call, x), *scale = weight ? floats_load(call, weight) : NULL, *shift = bias ? floats_load(call, bias) : NULL;
+    float *means = call_scratch(call, (size_t)rows * sizeof *means), *rstds = call_scratch(call, (size_t)rows * sizeof *rstds);
+    if (!values || (weight && !scale) || (bias && !shift) || !means || !rstds)
+        return call_no_memory();
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = values + r * width, sum = 0, squares = 0;
+        for (int64_t i = 0; i < width; i++)
+            sum += row[i];
+        means[r] = sum / (float)width;
+        for (int64_t i = 0; i < width; i++)
+            squares += (row[i] - means[r]) * (row[i] - means[r]);
+        rstds[r] = 1.0f / sqrtf(squares / (float)width + (float)call_real(call, "eps"));
+        for (int64_t i = 0; i < width; i++)
+            row[i] = (row[i] - means[r]) * rstds[r] * (scale ? scale[i] : 1.0f) + (shift ? shift[i] : 0.0f);
+    }
+    floats_store(call_tensor(call, "out"), values);
+    if (call_tensor(call, "meanOutOptional"))
+        floats_store(call_tensor(call, "meanOutOptional"), means);
+    if (call_tensor(call, "rstdOutOptional"))
+        floats_store(call_tensor(call, "rstdOutOptional"), rstds);
+    return 0;
+}
+
+const struct operator_implementation implementation_layer_norm = {.check = check_layer_norm, .compute = compute_layer_norm};

@@ -1,0 +1,146 @@
+/* Reading goldens.bin (made by make_goldens.py), putting its tensors on the device, and comparing results with them. */
+#ifndef GOLDEN_H
+#define GOLDEN_H
+
+#include "tests/check.h"
+
+struct golden {
+    char name[40];
+    int32_t type;
+    uint32_t n_dims;
+    int64_t dims[8];
+    uint64_t bytes;
+    unsigned char *data;
+};
+
+static struct golden goldens[400];
+static unsigned n_goldens;
+static aclrtStream stream; /* the test's one stream */
+static void *allocations[4000];
+static unsigned n_allocations;
+
+static inline void golden_read_all(void)
+{
+    FILE *file = fopen(TEST_DATA "/goldens.bin", "rb");
+    uint32_t length;
+    while (file && n_goldens < 400 && fread(&length, 4, 1, file) == 1 && length < 40) {
+        struct golden *g = &goldens[n_goldens++];
+        bool good = fread(g->name, 1, length, file) == length && fread(&g->type, 4, 1, file) == 1 && fread(&g->n_dims, 4, 1, file) == 1 && g->n_dims <= 8 &&
+                    fread(g->dims, 8, g->n_dims, file) == g->n_dims && fread(&g->bytes, 8, 1, file) == 1 && g->bytes < 1 << 24;
+        g->data = good ? malloc(g->bytes + 1) : NULL;
+        CHECK(g->data && fread(g->data, 1, g->bytes, file) == g->bytes);
+    }
+    CHECK(n_goldens > 100);
+    if (file)
+        fclose(file);
+}
+
+static inline const struct golden *golden(const char *test, const char *name)
+{
+    char full[64];
+    snprintf(full, sizeof full, "%s.%s", test, name);
+    for (unsigned i = 0; i < n_goldens; i++)
+        if (!strcmp(goldens[i].name, full))
+            return &goldens[i];
+    fprintf(stderr, "no golden %s\n", full);
+    exit(1);
+}
+
+static inline void *device_memory(uint64_t bytes)
+{
+    void *memory = NULL;
+    CHECK_OK(aclrtMalloc(&memory, bytes ? bytes : 32, ACL_MEM_HUGE_FIRST));
+    allocations[n_allocations++] = memory;
+    return memory;
+}
+
+static inline void device_free_all(void)
+{
+    while (n_allocations)
+        CHECK_OK(aclrtFree(allocations[--n_allocations]));
+}
+
+static inline aclTensor *plain_tensor(const int64_t *dims, uint64_t n_dims, int32_t type, void *memory)
+{
+    return aclCreateTensor(dims, n_dims, (aclDataType)type, NULL, 0, ACL_FORMAT_ND, dims, n_dims, memory);
+}
+
+static inline aclTensor *input(const struct golden *g)
+{
+    void *memory = device_memory(g->bytes);
+    CHECK_OK(aclrtMemcpy(memory, g->bytes, g->data, g->bytes, ACL_HOST_TO_DEVICE));
+    return plain_tensor(g->dims, g->n_dims, g->type, memory);
+}
+
+static inline aclTensor *output(const struct golden *g)
+{
+    return plain_tensor(g->dims, g->n_dims, g->type, device_memory(g->bytes));
+}
+
+static inline double golden_value(int32_t type, const unsigned char *data, uint64_t i)
+{
+    uint16_t half;
+    uint32_t wide;
+    float value;
+    int64_t whole;
+    switch (type) {
+    case ACL_FLOAT: memcpy(&value, data + 4 * i, 4); return (double)value;
+    case ACL_FLOAT16: memcpy(&half, data + 2 * i, 2); return (double)aclFloat16ToFloat(half);
+    case ACL_BF16:
+        memcpy(&half, data + 2 * i, 2);
+        wide = (uint32_t)half << 16;
+        memcpy(&value, &wide, 4);
+        return (double)value;
+    case ACL_INT32: memcpy(&wide, data + 4 * i, 4); return (int32_t)wide;
+    case ACL_INT64: memcpy(&whole, data + 8 * i, 8); return (double)whole;
+    default: return (int8_t)data[i];
+    }
+}
+
+/* The result on the device agrees with the golden within the type's precision (times steps: how many roundings may differ), integers exactly. */
+static inline void compare(const aclTensor *tensor, const struct golden *g, double steps)
+{
+    void *address;
+    uint64_t elements = 1, worst_at = 0;
+    double worst = 0, unit = g->type == ACL_FLOAT ? 2e-6 : g->type == ACL_FLOAT16 ? 1e-3 : g->type == ACL_BF16 ? 8e-3 : 0;
+    unsigned char *back = malloc(g->bytes + 8);
+    for (uint32_t d = 0; d < g->n_dims; d++)
+        elements *= (uint64_t)g->dims[d];
+    CHECK_OK(aclGetRawTensorAddr(tensor, &address));
+    CHECK_OK(aclrtMemcpy(back, g->bytes, address, g->bytes, ACL_DEVICE_TO_HOST));
+    for (uint64_t i = 0; i < elements; i++) {
+        double found = golden_value(g->type, back, i), expected = golden_value(g->type, g->data, i);
+        double error = found == expected ? 0 : fabs(found - expected) / (fabs(expected) + 0.05 + (unit == 0 ? 1e9 : 0));
+        if (unit == 0 && found != expected)
+            error = 1;
+        if (!(error <= worst)) {
+            worst = error;
+            worst_at = i;
+        }
+    }
+    if (!(worst <= unit * steps)) {
+        n_failed++;
+        fprintf(stderr, "%s: element %llu is %g, expected %g (error %g, allowed %g)\n", g->name, (unsigned long long)worst_at,
+                golden_value(g->type, back, worst_at), golden_value(g->type, g->data, worst_at), worst, unit * steps);
+    }
+    free(back);
+}
+
+/* Both phases on the test's stream, and a synchronisation. */
+#define RUN(operator, ...)                                                                                                                                     \
+    do {                                                                                                                                                       \
+        uint64_t workspace_size = 0;                                                                                                                           \
+        aclOpExecutor *executor = NULL;                                                                                                                        \
+        CHECK_OK(aclnn##operator##GetWorkspaceSize(__VA_ARGS__, &workspace_size, &executor));                                                                  \
+        if (executor)                                                                                                                                          \
+            CHECK_OK(aclnn##operator(workspace_size ? device_memory(workspace_size) : NULL, workspace_size, executor, stream));                                \
+        CHECK_OK(aclrtSynchronizeStream(stream));                                                                                                              \
+    } while (0)
+
+static inline void destroy_all(aclTensor **tensors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        CHECK_OK(aclDestroyTensor(tensors[i]));
+}
+
+#endif

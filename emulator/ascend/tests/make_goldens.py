@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Writes data/goldens.bin: inputs and expected results of the emulator's operators, computed with numpy from the documented formulae, independently of the
+emulator's code. Usage: make_goldens.py (needs numpy; nothing in the build does).
+
+File: for each tensor  u32 length of the name, name, i32 aclDataType, u32 dimensions, i64 each, u64 bytes, data. Little endian."""
+import os
+import struct
+
+import numpy as np
+
+TYPES = {"f32": 0, "f16": 1, "i8": 2, "i32": 3, "i64": 9, "bool": 12, "bf16": 27}
+RNG = np.random.default_rng(20260801)
+records = []
+
+
+def bf16_bits(x):
+    bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def rounded(x, kind):
+    """float32 values as they are after a store of that type."""
+    x = np.asarray(x, dtype=np.float32)
+    if kind == "f16":
+        return x.astype(np.float16).astype(np.float32)
+    if kind == "bf16":
+        return (bf16_bits(x).astype(np.uint32) << 16).view(np.float32)
+    return x
+
+
+def put(name, x, kind):
+    data = {"f32": lambda: np.float32(x), "f16": lambda: np.float32(x).astype(np.float16), "bf16": lambda: bf16_bits(x), "i8": lambda: np.int8(x),
+            "i32": lambda: np.int32(x), "i64": lambda: np.int64(x), "bool": lambda: np.uint8(x)}[kind]()
+    raw = np.ascontiguousarray(data).tobytes()
+    shape = np.shape(x)
+    records.append(struct.pack("<I", len(name)) + name.encode() + struct.pack("<iI", TYPES[kind], len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
+                   + struct.pack("<Q", len(raw)) + raw)
+
+
+def random(shape, kind, scale=1.0):
+    return rounded(RNG.standard_normal(shape) * scale, kind)
+
+
+def norms(kind):
+    x, gamma = random((3, 96), kind, 2), random((96,), kind)
+    eps = 1e-5
+    rstd = 1 / np.sqrt((x.astype(np.float64) ** 2).mean(-1, keepdims=True) + eps)
+    put(f"rms_{kind}.x", x, kind), put(f"rms_{kind}.gamma", gamma, kind)
+    put(f"rms_{kind}.y", x * rstd * gamma, kind), put(f"rms_{kind}.rstd", rstd, "f32")
+    other = random((3, 96), kind)
+    total = x + other
+    stored = rounded(total, kind)
+    if kind == "f16":
+        total = stored  # fp16 norms the rounded sum, bf16 the unrounded one
+    rstd = np.float32(1 / np.sqrt((total.astype(np.float64) ** 2).mean(-1, keepdims=True) + eps))
+    put(f"addrms_{kind}.x2", other, kind), put(f"addrms_{kind}.x", stored, kind)
+    put(f"addrms_{kind}.y", rounded(total * rstd, kind) * gamma, kind), put(f"addrms_{kind}.rstd", rstd, "f32")
+
+
+def to_nz(w, c0):
+    rows, columns = w.shape
+    r1, c1 = -(-rows // 16), -(-columns // c0)
+    padded = np.zeros((r1 * 16, c1 * c0), w.dtype)
+    padded[:rows, :columns] = w
+    return padded.reshape(r1, 16, c1, c0).transpose(2, 0, 1, 3).copy()
+
+
+def products(kind):
+    a, b = random((5, 80), kind), random((80, 33), kind)
+    put(f"mm_{kind}.a", a, kind), put(f"mm_{kind}.b", b, kind), put(f"mm_{kind}.bt", b.T, kind)
+    put(f"mm_{kind}.out", a.astype(np.float64) @ b.astype(np.float64), kind)
+    if kind != "f32":
+        put(f"mm_{kind}.nz", to_nz(b, 16), kind), put(f"mm_{kind}.nzt", to_nz(np.ascontiguousarray(b.T), 16), kind)
+    c, d = random((2, 4, 16), kind), random((2, 16, 8), kind)
+    put(f"bmm_{kind}.a", c, kind), put(f"bmm_{kind}.b", d, kind), put(f"bmm_{kind}.out", c.astype(np.float64) @ d, kind)
+
+
+def quantised():
+    x = random((4, 64), "bf16", 3)
+    scale = np.abs(x).max(-1) / np.float32(127)
+    q = np.clip(np.rint(x * (np.float32(127) / np.abs(x).max(-1, keepdims=True))), -128, 127)
+    put("dq.x", x, "bf16"), put("dq.y", q, "i8"), put("dq.scale", scale, "f32")
+    w = RNG.integers(-127, 128, (64, 40))
+    w_scale, bias = np.float32(RNG.uniform(0.001, 0.02, 40)), random((40,), "f32")
+    acc = q.astype(np.int64) @ w
+    put("qmm.w", w, "i8"), put("qmm.wnzt", to_nz(np.ascontiguousarray(w.T.astype(np.int8)), 32), "i8")
+    put("qmm.scale", w_scale, "f32"), put("qmm.bias", bias, "f32")
+    put("qmm.out", acc * w_scale * scale[:, None] + bias, "bf16"), put("qmm.out32", acc, "i32")
+
+
+def rotation(kind):
+    x = random((3, 4, 64), kind)
+    angle = RNG.uniform(0, 6, (3, 1, 32))
+    cos, sin = rounded(np.cos(angle), kind), rounded(np.sin(angle), kind)
+    half_c, half_s = np.concatenate([cos, cos], -1), np.concatenate([sin, sin], -1)
+    half = x * half_c + np.concatenate([-x[..., 32:], x[..., :32]], -1) * half_s
+    pair_c, pair_s = np.repeat(cos, 2, -1), np.repeat(sin, 2, -1)
+    turned = np.stack([-x[..., 1::2], x[..., 0::2]], -1).reshape(x.shape)
+    put(f"rope_{kind}.x", x, kind), put(f"rope_{kind}.cos", half_c, kind), put(f"rope_{kind}.sin", half_s, kind), put(f"rope_{kind}.half", half, kind)
+    put(f"rope_{kind}.cos2", pair_c, kind), put(f"rope_{kind}.sin2", pair_s, kind), put(f"rope_{kind}.pairs", x * pair_c + turned * pair_s, kind)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attend(q, k, v, mask, scale):
+    """q (heads, S, D), k and v (kv heads, T, D), mask (S, T) True where hidden."""
+    groups = q.shape[0] // k.shape[0]
+    k, v = np.repeat(k, groups, 0).astype(np.float64), np.repeat(v, groups, 0).astype(np.float64)
+    scores = np.where(mask, -np.inf, q.astype(np.float64) @ k.transpose(0, 2, 1) * scale)
+    return softmax(scores) @ v
+
+
+def attention(kind):
+    heads, kv_heads, width, block = 6, 2, 32, 16
+    scale = width ** -0.5
+    q, k, v = random((1, heads, 7, width), kind), random((1, kv_heads, 20, width), kind), random((1, kv_heads, 20, width), kind)
+    causal = np.arange(20)[None] > np.arange(7)[:, None] + 13
+    put(f"fia_{kind}.q", q, kind), put(f"fia_{kind}.k", k, kind), put(f"fia_{kind}.v", v, kind)
+    put(f"fia_{kind}.out", attend(q[0], k[0], v[0], causal, scale)[None], kind)
+    put(f"fia_{kind}.mask", causal, "bool")
+    # three sequences, packed queries, a paged cache: a prefill chunk, a decode step, a whole prompt
+    queries, keys = [5, 1, 9], [37, 50, 9]
+    table = np.array([[9, 2, 5, 0], [1, 7, 3, 8], [4, 0, 0, 0]])
+    cache_k, cache_v = random((10, block, kv_heads * width), kind), random((10, block, kv_heads * width), kind)
+    q = random((sum(queries), heads, width), kind)
+    out, at = np.zeros(q.shape), 0
+    for b, (s, t) in enumerate(zip(queries, keys)):
+        flat = lambda cache: cache[table[b]].reshape(-1, kv_heads, width)[:t].transpose(1, 0, 2)
+        hidden = np.arange(t)[None] > np.arange(s)[:, None] + (t - s)
+        out[at:at + s] = attend(q[at:at + s].transpose(1, 0, 2), flat(cache_k), flat(cache_v), hidden, scale).transpose(1, 0, 2)
+        at += s
+    put(f"paged_{kind}.q", q, kind), put(f"paged_{kind}.k", cache_k, kind), put(f"paged_{kind}.v", cache_v, kind)
+    put(f"paged_{kind}.table", table, "i32"), put(f"paged_{kind}.out", out, kind)
+
+
+def elementwise(kind):
+    x, y, row = random((4, 24), kind, 2), random((4, 24), kind), random((24,), kind)
+    sigmoid = 1 / (1 + np.exp(-x.astype(np.float64)))
+    put(f"el_{kind}.x", x, kind), put(f"el_{kind}.y", y, kind), put(f"el_{kind}.row", row, kind)
+    put(f"el_{kind}.add", x + np.float32(0.5) * y, kind), put(f"el_{kind}.mul", x * row, kind), put(f"el_{kind}.muls", x * np.float32(3), kind)
+    put(f"el_{kind}.silu", x * sigmoid, kind), put(f"el_{kind}.softmax", softmax(x.astype(np.float64)), kind)
+    gate, up = x[:, :12].astype(np.float64), x[:, 12:]
+    put(f"el_{kind}.swiglu", gate / (1 + np.exp(-gate)) * up, kind)
+    order = np.argsort(-x, axis=-1, kind="stable")
+    put(f"el_{kind}.top", np.take_along_axis(x, order[:, :5], -1), kind), put(f"el_{kind}.topi", order[:, :5], "i64")
+    put(f"el_{kind}.argmax", order[:, 0], "i64")
+    ids = np.array([3, 0, 3, 1])
+    put(f"el_{kind}.ids", ids, "i64"), put(f"el_{kind}.rows", x[ids], kind)
+
+
+def conversions():
+    x = np.float32([1.00390625, 1.01171875, -1.00390625, 65519.99, 65520.0, 3.7, -3.7, 6e-8, 2.98e-8, 0.0, 1e30, -65504, 127.5, 300, -300, 2.5])
+    put("cast.f32", x, "f32"), put("cast.bf16", x, "bf16")
+    with np.errstate(over="ignore"):
+        put("cast.f16", x, "f16")
+    small = np.clip(np.trunc(x), -1000, 1000)
+    put("cast.small", np.clip(x, -1000, 1000), "f32"), put("cast.i32", small, "i32")
+
+
+for one in ("f32", "f16", "bf16"):
+    norms(one), products(one), rotation(one), elementwise(one)
+    if one != "f32":
+        attention(one)
+quantised()
+conversions()
+path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "goldens.bin")
+with open(path, "wb") as file:
+    file.write(b"".join(records))
+print(len(records), "tensors,", os.path.getsize(path), "bytes")

@@ -1,0 +1,135 @@
+/* Faults on command: each kind in a child process of its own, because a fault is ordered by the environment when the process begins. The workload is a few
+ * copies and operators; what must come is the documented code at the documented call, a usable message, and a device that works again after a reset. */
+#include "tests/golden.h"
+
+#include <sys/wait.h>
+
+static const int64_t matrix[2] = {8, 64};
+
+struct outcome {
+    int first;      /* the first code other than 0, from any call */
+    int sync;       /* of the synchronisation after the work */
+    float result;   /* of element 0 */
+    bool different; /* any element is wrong */
+};
+
+static void note(struct outcome *o, int code)
+{
+    if (code && !o->first)
+        o->first = code;
+}
+
+/* y = -x a few times; 0.5 everywhere. Everything is checked, nothing is assumed to work. */
+static struct outcome work(bool graph)
+{
+    struct outcome o = {0};
+    uint16_t host[8 * 64], back[8 * 64] = {0};
+    void *memory[2] = {NULL, NULL};
+    aclmdlRI model = NULL;
+    for (int i = 0; i < 8 * 64; i++)
+        host[i] = aclFloatToFloat16(0.5f);
+    note(&o, aclrtSetDevice(0));
+    note(&o, aclrtCreateStream(&stream));
+    note(&o, aclrtMalloc(&memory[0], sizeof host, ACL_MEM_HUGE_FIRST));
+    note(&o, aclrtMalloc(&memory[1], sizeof host, ACL_MEM_HUGE_FIRST));
+    if (o.first)
+        return o;
+    note(&o, aclrtMemcpy(memory[0], sizeof host, host, sizeof host, ACL_HOST_TO_DEVICE));
+    aclTensor *x = plain_tensor(matrix, 2, ACL_FLOAT16, memory[0]), *y = plain_tensor(matrix, 2, ACL_FLOAT16, memory[1]);
+    if (graph)
+        note(&o, aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL));
+    for (int i = 0; i < 3; i++) {
+        uint64_t size;
+        aclOpExecutor *executor;
+        int code = aclnnNegGetWorkspaceSize(x, y, &size, &executor);
+        note(&o, code ? code : aclnnNeg(NULL, size, executor, stream));
+    }
+    if (graph) {
+        note(&o, aclmdlRICaptureEnd(stream, &model));
+        note(&o, aclmdlRIExecuteAsync(model, stream));
+    }
+    o.sync = aclrtSynchronizeStreamWithTimeout(stream, 5000);
+    if (!o.sync)
+        note(&o, aclrtMemcpy(back, sizeof back, memory[1], sizeof back, ACL_DEVICE_TO_HOST));
+    o.result = aclFloat16ToFloat(back[0]);
+    for (int i = 0; i < 8 * 64; i++)
+        o.different = o.different || back[i] != aclFloatToFloat16(-0.5f);
+    CHECK_OK(aclDestroyTensor(x));
+    CHECK_OK(aclDestroyTensor(y));
+    if (model)
+        CHECK_OK(aclmdlRIDestroy(model));
+    return o;
+}
+
+static void check_recovery(void)
+{
+    CHECK_OK(aclrtResetDeviceForce(0));
+    struct outcome after = work(false);
+    CHECK(!after.first && !after.sync && !after.different);
+    CHECK_OK(aclrtResetDeviceForce(0));
+}
+
+static int child(const char *order, int first, int sync, bool different, bool graph)
+{
+    n_failed = 0; /* the parent's */
+    setenv("ASCEND_EMULATOR_FAULT", order, 1);
+    setenv("ASCEND_EMULATOR_HANG_MS", "50", 1);
+    setenv("ASCEND_EMULATOR_SLOW_MS", "20", 1);
+    CHECK_OK(aclInit(NULL));
+    struct outcome o = work(graph);
+    aclrtDeviceStatus status;
+    CHECK_OK(aclrtQueryDeviceStatus(0, &status));
+    bool lost = sync == RT_HBM_MULTI_BIT_ECC_ERROR || sync == RT_DEVICE_MEM_ERROR || sync == RT_LOST_HEARTBEAT;
+    CHECK(status == (lost ? ACL_DEVICE_STATUS_ABNORMAL : ACL_DEVICE_STATUS_NORMAL));
+    if (lost) {
+        void *memory;
+        CHECK_CODE(aclrtMalloc(&memory, 64, ACL_MEM_HUGE_FIRST), sync); /* every call, until a reset */
+    }
+    if (o.first != first && !(lost && o.first == sync)) /* an early launch may already see the lost device */
+        fprintf(stderr, "%s: first code %d, expected %d\n", order, o.first, first);
+    CHECK(o.first == first || (lost && o.first == sync));
+    if (o.sync != sync)
+        fprintf(stderr, "%s: synchronisation gave %d, expected %d\n", order, o.sync, sync);
+    CHECK(o.sync == sync);
+    CHECK(sync || first || o.different == different);
+    check_recovery();
+    CHECK_OK(aclFinalize());
+    return checks_failed();
+}
+
+/* The test's own process never touches the library's state, so each child starts fresh. */
+static void expect(const char *order, int first, int sync, bool different, bool graph)
+{
+    fflush(NULL);
+    pid_t process = fork();
+    if (!process)
+        exit(child(order, first, sync, different, graph));
+    int status = 1;
+    waitpid(process, &status, 0);
+    if (status) {
+        n_failed++;
+        fprintf(stderr, "order %s%s: the child ended with status 0x%x\n", order, graph ? " (graph)" : "", status);
+    }
+}
+
+int main(void)
+{
+    setenv("ASCEND_EMULATOR_LEAKS", "quiet", 1);
+    expect("", 0, 0, false, false);
+    expect("oom@1", RT_MEMORY_ALLOCATION, 0, false, false);
+    for (int graph = 0; graph < 2; graph++) {
+        expect("ecc@1", 0, RT_HBM_MULTI_BIT_ECC_ERROR, false, graph);
+        expect("uce@7", 0, RT_DEVICE_MEM_ERROR, false, graph);
+        expect("heartbeat@8", 0, RT_LOST_HEARTBEAT, false, graph);
+        expect("timeout@9", 0, RT_AICORE_TIMEOUT, false, graph);
+        expect("exception@1", 0, RT_AICORE_EXCEPTION, false, graph);
+        expect("link@1", 0, RT_LINK_ERROR, false, graph);
+        expect("hang@1", 0, RT_AICORE_TIMEOUT, false, graph);
+        expect("slow@1", 0, 0, false, graph);
+        expect("slow%5:1000", 0, 0, false, graph);
+    }
+    expect("bit@14", 0, 0, true, false); /* the last of the three results */
+    expect("bit@1", 0, 0, false, false); /* an earlier one is overwritten */
+    expect("exception@1000000", 0, 0, false, false);
+    return checks_failed();
+}
