@@ -74,7 +74,11 @@ static void read_settings(void)
     settings.n_devices = count_visible(settings.n_devices);
     settings.memory_bytes = read_bytes(getenv("ASCEND_EMULATOR_MEMORY"), settings.soc.memory_bytes);
     const char *version = getenv("ASCEND_EMULATOR_VERSION");
+#ifdef EMULATOR_VERSION_81
+    settings.version_81 = !version || strcmp(version, "9.1") != 0;
+#else
     settings.version_81 = version && !strcmp(version, "8.1");
+#endif
     settings.verbose = read_number("ASCEND_EMULATOR_VERBOSE", 0) != 0;
     const char *leaks = getenv("ASCEND_EMULATOR_LEAKS");
     settings.fail_on_leak = leaks && !strcmp(leaks, "fail");

@@ -103,9 +103,25 @@ static void load_columns(const struct matrix *m, int64_t first, int64_t count, f
             floats_from(m->tensor->type, m->tensor->data + (size_t)matrix_element(m, 0, first + c) * type_size(m->tensor->type), m->rows, values + c * m->rows);
         return;
     }
-    for (int64_t r = 0; r < m->rows; r++)
+    size_t size = type_size(m->tensor->type);
+    if (m->nz && m->swapped) { /* runs of C0 along the column */
         for (int64_t c = 0; c < count; c++)
-            values[c * m->rows + r] = element_float(m->tensor, matrix_element(m, r, first + c));
+            for (int64_t r = 0; r < m->rows; r += m->c0)
+                floats_from(m->tensor->type, m->tensor->data + (size_t)nz_element(m, r, first + c) * size, m->rows - r < m->c0 ? m->rows - r : m->c0,
+                            values + c * m->rows + r);
+        return;
+    }
+    bool runs = m->nz || m->column_stride == 1; /* along the row: of C0 in NZ, of any length otherwise */
+    int64_t longest = m->nz ? m->c0 : COLUMNS;
+    for (int64_t r = 0; r < m->rows; r++)
+        for (int64_t c = 0, run; c < count; c += run) {
+            float row[COLUMNS];
+            run = !runs ? 1 : longest - (first + c) % longest;
+            run = run > count - c ? count - c : run;
+            floats_from(m->tensor->type, m->tensor->data + (size_t)matrix_element(m, r, first + c) * size, run, row);
+            for (int64_t i = 0; i < run; i++)
+                values[(c + i) * m->rows + r] = row[i];
+        }
 }
 
 static int multiply(struct call *call, const struct matrix *a, const struct matrix *b, const struct tensor *out, int64_t out_start)

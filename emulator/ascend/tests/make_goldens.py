@@ -3,6 +3,7 @@
 emulator's code. Usage: make_goldens.py (needs numpy; nothing in the build does).
 
 File: for each tensor  u32 length of the name, name, i32 aclDataType, u32 dimensions, i64 each, u64 bytes, data. Little endian."""
+import math
 import os
 import struct
 
@@ -160,12 +161,50 @@ def conversions():
     put("cast.small", np.clip(x, -1000, 1000), "f32"), put("cast.i32", small, "i32")
 
 
+def erf(x):
+    return np.vectorize(math.erf)(x)
+
+
+def more(kind):
+    x, y = random((2, 3, 20), kind, 2), random((2, 3, 20), kind)
+    wide = x.astype(np.float64)
+    put(f"mo_{kind}.x", x, kind), put(f"mo_{kind}.y", y, kind)
+    put(f"mo_{kind}.sub", x - np.float32(0.5) * y, kind), put(f"mo_{kind}.div", x / y, kind), put(f"mo_{kind}.max", np.maximum(x, y), kind)
+    put(f"mo_{kind}.square", wide ** 2, kind), put(f"mo_{kind}.clamp", np.clip(x, rounded(-0.5, kind), rounded(1.5, kind)), kind)
+    put(f"mo_{kind}.gt", x > 0.5, "bool"), put(f"mo_{kind}.eq", x == x, "bool")
+    put(f"mo_{kind}.erf", 0.5 * wide * (1 + erf(wide / np.sqrt(2))), kind)
+    put(f"mo_{kind}.tanh", 0.5 * wide * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide ** 3))), kind)
+    put(f"mo_{kind}.sigmoid", 1 / (1 + np.exp(-wide)), kind)
+    put(f"mo_{kind}.logsoftmax", np.log(softmax(wide.transpose(0, 2, 1))).transpose(0, 2, 1), kind)
+    put(f"mo_{kind}.permuted", x.transpose(2, 0, 1), kind), put(f"mo_{kind}.joined", np.concatenate([x, y, x], 1), kind)
+    put(f"mo_{kind}.slice", x[:, :, 3:17:4], kind), put(f"mo_{kind}.picked", x[:, :, [19, 0, 0]], kind), put(f"mo_{kind}.ids", np.array([19, 0, 0]), "i32")
+    put(f"mo_{kind}.sum", wide.sum((0, 2)), kind), put(f"mo_{kind}.mean", wide.mean(1, keepdims=True), kind), put(f"mo_{kind}.amax", x.max(-1), kind)
+    weight, bias = random((20,), kind), random((20,), kind)
+    mean, variance = wide.mean(-1, keepdims=True), wide.var(-1, keepdims=True)
+    put(f"mo_{kind}.weight", weight, kind), put(f"mo_{kind}.bias", bias, kind)
+    put(f"mo_{kind}.layer", (wide - mean) / np.sqrt(variance + 1e-5) * weight + bias, kind)
+    # rotary with a table of positions: 5 tokens, 2 and 1 heads of 64, the first 32 of each rotated
+    angle = RNG.uniform(0, 6, (50, 16))
+    cos, sin = rounded(np.cos(angle), kind), rounded(np.sin(angle), kind)
+    positions, q = np.array([0, 49, 7, 7, 20]), random((5, 2, 64), kind)
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    neox, pairs = q.copy(), q.copy()
+    neox[..., :16], neox[..., 16:32] = q[..., :16] * c - q[..., 16:32] * s, q[..., 16:32] * c + q[..., :16] * s
+    even, odd = q[..., 0:32:2], q[..., 1:32:2]
+    pairs[..., 0:32:2], pairs[..., 1:32:2] = even * c - odd * s, odd * c + even * s
+    put(f"rc_{kind}.positions", positions, "i64"), put(f"rc_{kind}.q", q.reshape(5, 128), kind), put(f"rc_{kind}.k", q[:, 0].reshape(5, 64), kind)
+    put(f"rc_{kind}.cache", np.concatenate([cos, sin], -1), kind), put(f"rc_{kind}.neox", neox.reshape(5, 128), kind)
+    put(f"rc_{kind}.neoxk", neox[:, 0], kind), put(f"rc_{kind}.pairs", pairs.reshape(5, 128), kind), put(f"rc_{kind}.pairsk", pairs[:, 0], kind)
+
+
 for one in ("f32", "f16", "bf16"):
     norms(one), products(one), rotation(one), elementwise(one)
     if one != "f32":
         attention(one)
 quantised()
 conversions()
+for one in ("f32", "f16", "bf16"):
+    more(one)
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "goldens.bin")
 with open(path, "wb") as file:
     file.write(b"".join(records))
