@@ -9,7 +9,7 @@ format:
 
 lint: all
 	clang-tidy -p build/release --quiet $(filter src/%.c,$(SOURCES))
-	cppcheck --quiet --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem --error-exitcode=1 -Isrc -Iinclude src
+	cppcheck --quiet --enable=warning,portability --inline-suppr --suppressions-list=.cppcheck-suppressions --suppress=missingIncludeSystem --error-exitcode=1 -Isrc -Iinclude src
 
 test asan tsan fuzz tidy score:
 	./test $(filter-out test,$@)
