@@ -146,7 +146,7 @@ setup_model() {
 setup_lock() {
     mkdir -p build
     exec 9>build/.setup.lock
-    flock -n 9 || {
+    flock -w 3 9 || {
         say "waiting for another set-up in this folder"
         flock 9
     }
