@@ -233,9 +233,32 @@ static void flip_one_bit(struct call *call)
     }
 }
 
+/* Operators use their workspace: whatever the caller kept there is gone, and an argument may not lie in it. */
+static int scribble_workspace(const struct call *call)
+{
+    char why[160];
+    unsigned char *contents;
+    if (!call->workspace_bytes)
+        return 0;
+    for (size_t i = 0; i < call->n_values; i++)
+        for (size_t j = 0; call->values[i].tensors && j < call->values[i].count; j++) {
+            const struct tensor *tensor = &call->values[i].tensors[j];
+            uint64_t bytes = tensor_bytes(tensor);
+            if (bytes && tensor->address < call->workspace + call->workspace_bytes && call->workspace < tensor->address + bytes)
+                return fail(RT_AICORE_EXCEPTION, "argument %s lies in the operator's own workspace", call->values[i].name);
+        }
+    struct block *block = memory_pin(call->device, call->workspace, call->workspace_bytes, &contents, why);
+    if (!block)
+        return fail(RT_AICORE_EXCEPTION, "workspace: %s", why);
+    memset(contents, 0xFF, call->workspace_bytes);
+    return memory_unpin(block) ? 0 : fail(RT_AICORE_EXCEPTION, "the workspace was freed while the operator was at work");
+}
+
 int call_run(struct call *call, bool flip_bit)
 {
     int result = resolve(call);
+    if (!result)
+        result = scribble_workspace(call);
     if (!result)
         result = call->row->implementation->compute(call);
     if (!result && flip_bit)

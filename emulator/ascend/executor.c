@@ -139,7 +139,7 @@ static void executor_free(aclOpExecutor *executor)
     free(executor);
 }
 
-static struct task *make_task(const aclOpExecutor *executor)
+static struct task *make_task(const aclOpExecutor *executor, const void *workspace)
 {
     struct task *task = task_create(TASK_KERNEL, executor->call.row->name, sizeof(struct call *));
     struct call *call = call_copy(&executor->call);
@@ -152,6 +152,8 @@ static struct task *make_task(const aclOpExecutor *executor)
         return NULL;
     }
     call->order = order_of(call);
+    call->workspace = (uint64_t)(uintptr_t)workspace;
+    call->workspace_bytes = executor->workspace;
     *(struct call **)task->payload = call;
     task->run = run_kernel;
     task->release = release_kernel;
@@ -185,7 +187,7 @@ int operator_launch(const struct operator_row *row, void *workspace, uint64_t wo
     executor->launches++;
     count_add(COUNT_LAUNCHES, 1);
     if (!is_empty(&executor->call))
-        result = stream_submit(stream, make_task(executor));
+        result = stream_submit(stream, make_task(executor, workspace));
     if (!executor->repeatable)
         executor_free(executor);
     return result;

@@ -92,6 +92,7 @@ struct call {
     size_t n_values;
     struct device *device;
     uint64_t order; /* seed of the order of sums; 0: canonical */
+    uint64_t workspace, workspace_bytes; /* device address; scribbled over by every execution */
     void **scratch;
     size_t n_scratch;
 };

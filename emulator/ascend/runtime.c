@@ -9,6 +9,7 @@
 static int references; /* of aclInit */
 static __thread struct context *current;
 static struct context *contexts[64];
+static pthread_mutex_t devices_lock = PTHREAD_MUTEX_INITIALIZER; /* setting and resetting a device are one step each */
 int64_t deterministic_level;
 
 static int check_initialised(void)
@@ -217,6 +218,24 @@ static int check_device(int32_t index, struct device **device)
     return *device ? 0 : fail(RT_INVALID_DEVICE, "device %d does not exist; there are %u", index, emulator_settings()->n_devices);
 }
 
+static int set_device(struct device *device)
+{
+    pthread_mutex_lock(&emulator_lock);
+    bool first = device->set_count++ == 0;
+    int lost = device->lost;
+    pthread_mutex_unlock(&emulator_lock);
+    if (lost) {
+        device->set_count--;
+        return fail(lost, "device %d was lost by an earlier fault; reset it", device->index);
+    }
+    if (first || !device->primary)
+        device->primary = context_create(device);
+    if (!device->primary)
+        return fail(RT_NO_STREAM_RESOURCE, "no default context for device %d", device->index);
+    current = device->primary;
+    return 0;
+}
+
 EXPORT aclError aclrtSetDevice(int32_t index)
 {
     ENTER();
@@ -224,20 +243,10 @@ EXPORT aclError aclrtSetDevice(int32_t index)
     int result = check_device(index, &device);
     if (result)
         return result;
-    pthread_mutex_lock(&emulator_lock);
-    bool first = device->set_count++ == 0;
-    int lost = device->lost;
-    pthread_mutex_unlock(&emulator_lock);
-    if (lost) {
-        device->set_count--;
-        return fail(lost, "device %d was lost by an earlier fault; reset it", index);
-    }
-    if (first)
-        device->primary = context_create(device);
-    if (!device->primary)
-        return fail(RT_NO_STREAM_RESOURCE, "no default context for device %d", index);
-    current = device->primary;
-    return 0;
+    pthread_mutex_lock(&devices_lock);
+    result = set_device(device);
+    pthread_mutex_unlock(&devices_lock);
+    return result;
 }
 
 EXPORT aclError aclrtGetDevice(int32_t *index)
@@ -253,12 +262,8 @@ EXPORT aclError aclrtGetDevice(int32_t *index)
     return 0;
 }
 
-static int reset_device(int32_t index, bool force)
+static int reset_locked(struct device *device, bool force)
 {
-    struct device *device;
-    int result = check_device(index, &device);
-    if (result)
-        return result;
     pthread_mutex_lock(&emulator_lock);
     int count = device->set_count;
     if (count > 0)
@@ -266,7 +271,7 @@ static int reset_device(int32_t index, bool force)
     bool last = count > 0 && !device->set_count;
     pthread_mutex_unlock(&emulator_lock);
     if (!count)
-        return fail(RT_PARAM_INVALID, "device %d is not set by anybody", index);
+        return fail(RT_PARAM_INVALID, "device %d is not set by anybody", device->index);
     if (!last)
         return 0;
     if (force)
@@ -283,6 +288,18 @@ static int reset_device(int32_t index, bool force)
     device->peers = 0;
     pthread_mutex_unlock(&emulator_lock);
     return 0;
+}
+
+static int reset_device(int32_t index, bool force)
+{
+    struct device *device;
+    int result = check_device(index, &device);
+    if (result)
+        return result;
+    pthread_mutex_lock(&devices_lock);
+    result = reset_locked(device, force);
+    pthread_mutex_unlock(&devices_lock);
+    return result;
 }
 
 EXPORT aclError aclrtResetDevice(int32_t index)

@@ -112,6 +112,96 @@ static void expect(const char *order, int first, int sync, bool different, bool 
     }
 }
 
+/* Whatever is ordered at whichever call: an error that says so, or the undisturbed result (a wrong bit may show); then a device that works again. */
+static int child_of_sweep(const char *order, bool graph)
+{
+    n_failed = 0;
+    setenv("ASCEND_EMULATOR_FAULT", order, 1);
+    setenv("ASCEND_EMULATOR_HANG_MS", "10", 1);
+    setenv("ASCEND_EMULATOR_SLOW_MS", "5", 1);
+    CHECK_OK(aclInit(NULL));
+    struct outcome o = work(graph);
+    CHECK(o.first || o.sync || !o.different || !strncmp(order, "bit", 3));
+    aclrtResetDeviceForce(0);
+    struct outcome after = work(false); /* the fault may still be waiting for its call */
+    CHECK(after.first || after.sync || !after.different || !strncmp(order, "bit", 3));
+    check_recovery();
+    return checks_failed();
+}
+
+static void sweep(void)
+{
+    static const char *const kinds[] = {"oom", "ecc", "uce", "heartbeat", "timeout", "exception", "link", "hang", "slow", "bit"};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
+        for (int call = 1; call <= 20; call++) {
+            char order[32];
+            snprintf(order, sizeof order, "%s@%d", kinds[kind], call);
+            fflush(NULL);
+            pid_t process = fork();
+            if (!process)
+                exit(child_of_sweep(order, call % 2));
+            int status = 1;
+            waitpid(process, &status, 0);
+            if (status)
+                fprintf(stderr, "order %s: the child ended with status 0x%x\n", order, status);
+            n_failed += status != 0;
+        }
+}
+
+static int child_that_stops(void)
+{
+    n_failed = 0;
+    setenv("ASCEND_EMULATOR_FAULT", "exception@1", 1);
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    CHECK_OK(aclrtSetStreamFailureMode(stream, 1));
+    CHECK_CODE(aclrtSetStreamFailureMode(stream, 1), RT_PARAM_INVALID); /* once only */
+    void *memory = device_memory(1024);
+    CHECK_OK(aclrtMemsetAsync(memory, 1024, 1, 1024, stream));
+    aclrtMemsetAsync(memory, 1024, 2, 1024, NULL); /* refused or dropped, depending on when the first one fails */
+    CHECK_CODE(aclrtSynchronizeStream(stream), RT_AICORE_EXCEPTION);
+    CHECK_CODE(aclrtMemsetAsync(memory, 1024, 3, 1024, stream), RT_AICORE_EXCEPTION); /* until a reset */
+    check_recovery();
+    return checks_failed();
+}
+
+/* A hung device: the timed wait returns, the abort frees the stream, what was queued is gone, and work goes on. */
+static int child_that_aborts(void)
+{
+    n_failed = 0;
+    setenv("ASCEND_EMULATOR_FAULT", "hang@1", 1);
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    unsigned char *memory = device_memory(64), back;
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 1, 64, stream));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 2, 64, stream));
+    CHECK_CODE(aclrtSynchronizeStreamWithTimeout(stream, 20), RT_STREAM_SYNC_TIMEOUT);
+    CHECK_OK(aclrtStreamAbort(stream));
+    CHECK_OK(aclrtMemcpy(&back, 1, memory, 1, ACL_DEVICE_TO_HOST));
+    CHECK(back == 0xFF);
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 3, 64, stream));
+    CHECK_OK(aclrtSynchronizeStream(stream));
+    CHECK_OK(aclrtMemcpy(&back, 1, memory, 1, ACL_DEVICE_TO_HOST));
+    CHECK(back == 3);
+    CHECK_OK(aclrtDeviceTaskAbort(0, 0));
+    return checks_failed();
+}
+
+static void run_child(int (*body)(void), const char *what)
+{
+    fflush(NULL);
+    pid_t process = fork();
+    if (!process)
+        exit(body());
+    int status = 1;
+    waitpid(process, &status, 0);
+    if (status)
+        fprintf(stderr, "%s: the child ended with status 0x%x\n", what, status);
+    n_failed += status != 0;
+}
+
 int main(void)
 {
     setenv("ASCEND_EMULATOR_LEAKS", "quiet", 1);
@@ -131,5 +221,8 @@ int main(void)
     expect("bit@14", 0, 0, true, false); /* the last of the three results */
     expect("bit@1", 0, 0, false, false); /* an earlier one is overwritten */
     expect("exception@1000000", 0, 0, false, false);
+    sweep();
+    run_child(child_that_stops, "stop on failure");
+    run_child(child_that_aborts, "abort");
     return checks_failed();
 }

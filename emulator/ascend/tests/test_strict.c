@@ -93,6 +93,19 @@ static void wrong_arguments_are_refused_in_phase_one(void)
     CHECK_OK(aclnnMm(device_memory(size), size, executor, stream));
     CHECK_OK(aclrtSynchronizeStream(stream));
     CHECK(first_element(out) == 32);
+    CHECK_OK(aclnnMmGetWorkspaceSize(a, b, out, 0, &size, &executor));
+    unsigned char *shared = device_memory(size + 64), kept;
+    CHECK_OK(aclrtMemset(shared, size, 7, size));
+    CHECK_OK(aclnnMm(shared, size, executor, stream)); /* operators write to their workspace */
+    CHECK_OK(aclrtSynchronizeStream(stream));
+    CHECK_OK(aclrtMemcpy(&kept, 1, shared, 1, ACL_DEVICE_TO_HOST));
+    CHECK(kept != 7);
+    aclTensor *inside = plain_tensor(product, 2, ACL_FLOAT16, shared + 32);
+    CHECK_OK(aclnnMmGetWorkspaceSize(a, b, inside, 0, &size, &executor));
+    CHECK_OK(aclnnMm(shared, size, executor, stream));
+    CHECK_CODE(aclrtSynchronizeStream(stream), RT_AICORE_EXCEPTION);
+    CHECK_MESSAGE("own workspace");
+    CHECK_OK(aclDestroyTensor(inside));
     destroy_all((aclTensor *[]){a, b, brain, out, small, whole, shifted, target}, 8);
 }
 
