@@ -187,12 +187,12 @@ static struct decode make_decode(void)
     return d;
 }
 
-static int attend(struct decode *d, int64_t length, int64_t block_size, void *workspace)
+static int attend_masked(struct decode *d, aclTensor *mask, int64_t length, int64_t block_size, void *workspace)
 {
     aclIntArray *lengths = length ? aclCreateIntArray(&length, 1) : NULL;
     uint64_t size;
     aclOpExecutor *executor;
-    int result = aclnnFusedInferAttentionScoreV2GetWorkspaceSize(d->query, d->keys, d->values, NULL, NULL, NULL, lengths, NULL, NULL, NULL, NULL, NULL, NULL,
+    int result = aclnnFusedInferAttentionScoreV2GetWorkspaceSize(d->query, d->keys, d->values, NULL, mask, NULL, lengths, NULL, NULL, NULL, NULL, NULL, NULL,
                                                                  NULL, d->table, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, 1.0, 2147483647,
                                                                  2147483647, "BSH", 1, 0, 0, block_size, 0, false, 0, 0, d->out, NULL, &size, &executor);
     if (!result) {
@@ -202,6 +202,34 @@ static int attend(struct decode *d, int64_t length, int64_t block_size, void *wo
     }
     CHECK_OK(aclDestroyIntArray(lengths));
     return result;
+}
+
+static int attend(struct decode *d, int64_t length, int64_t block_size, void *workspace)
+{
+    return attend_masked(d, NULL, length, block_size, workspace);
+}
+
+/* The other way to a graph for many lengths: a host length for the bucket, and the true one in a mask on the device. */
+static void a_mask_on_the_device_hides_what_the_bucket_holds_too_much(struct decode *d, void *workspace)
+{
+    int64_t dims[3] = {1, 1, 48};
+    unsigned char hidden[48];
+    void *memory = device_memory(sizeof hidden);
+    aclTensor *mask = plain_tensor(dims, 3, ACL_BOOL, memory);
+    aclmdlRI graph;
+    CHECK_OK(aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL));
+    CHECK_OK(attend_masked(d, mask, 48, 16, workspace));
+    CHECK_OK(aclmdlRICaptureEnd(stream, &graph));
+    for (int length = 11; length <= 41; length += 10) {
+        for (int i = 0; i < 48; i++)
+            hidden[i] = i >= length;
+        CHECK_OK(aclrtMemcpy(memory, sizeof hidden, hidden, sizeof hidden, ACL_HOST_TO_DEVICE));
+        CHECK_OK(aclmdlRIExecuteAsync(graph, stream));
+        CHECK_OK(aclrtSynchronizeStream(stream));
+        CHECK(first_element(d->out) == (float)(length / 2));
+    }
+    CHECK_OK(aclmdlRIDestroy(graph));
+    CHECK_OK(aclDestroyTensor(mask));
 }
 
 static void lengths_are_frozen_at_capture(void)
@@ -240,6 +268,7 @@ static void lengths_are_frozen_at_capture(void)
     CHECK_CODE(aclnnNeg(NULL, size, executor, stream), RT_MODEL_UPDATE_FAILED); /* another kind of task than was captured */
     CHECK_CODE(aclmdlRICaptureTaskUpdateEnd(stream), RT_MODEL_UPDATE_FAILED);
     CHECK_OK(aclmdlRIDestroy(graph));
+    a_mask_on_the_device_hides_what_the_bucket_holds_too_much(&d, workspace);
     CHECK_OK(aclDestroyTensorList(d.keys));
     CHECK_OK(aclDestroyTensorList(d.values));
     destroy_all((aclTensor *[]){d.query, d.table, d.out, x}, 4);
