@@ -237,6 +237,12 @@ aclError aclrtGetMemInfo(aclrtMemAttr attribute, size_t *free_bytes, size_t *tot
 aclError aclrtPointerGetAttributes(const void *pointer, aclrtPtrAttributes *attributes);
 aclError aclrtMemGetAddressRange(void *pointer, void **base, size_t *size);
 
+aclError aclrtDeviceGetBareTgid(int32_t *pid);
+aclError aclrtIpcMemGetExportKey(void *pointer, size_t size, char *key, size_t length, uint64_t flags);
+aclError aclrtIpcMemSetImportPid(const char *key, int32_t *pids, size_t count);
+aclError aclrtIpcMemImportByKey(void **pointer, const char *key, uint64_t flags);
+aclError aclrtIpcMemClose(const char *key);
+
 /* capture and replay */
 aclError aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode mode);
 aclError aclmdlRICaptureEnd(aclrtStream stream, aclmdlRI *model);

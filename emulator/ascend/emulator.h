@@ -135,6 +135,10 @@ bool memory_unpin(struct block *block); /* false: it was freed while in use */
 bool memory_is_device(const void *pointer, int *device, void **base, size_t *size);
 bool memory_is_pinned_host(const void *pointer, size_t size);
 unsigned memory_list_leaks(void);
+/* Memory shared with other processes: a mapping of a header of this many bytes, then the contents. Sharing replaces a buffer's contents by the mapping. */
+#define MEMORY_SHARED_HEADER 4096
+int memory_share(void *pointer, uint64_t size, unsigned char *mapping, uint64_t mapped);
+int memory_import(struct device *device, uint64_t size, unsigned char *mapping, uint64_t mapped, void **pointer);
 uint64_t memory_allocated(void);
 uint64_t memory_free_bytes(const struct device *device);
 

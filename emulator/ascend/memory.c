@@ -18,6 +18,7 @@
 struct block {
     uint64_t address, size, spaced, charged; /* asked for; taken in the window; taken from the capacity */
     unsigned char *contents;
+    uint64_t shared_bytes; /* of the mapping, when other processes may reach the contents: a header page and the contents; else 0 */
     struct device *device;
     unsigned pins;
     bool live;
@@ -106,7 +107,9 @@ static bool contents_make(struct block *block)
 
 static void contents_drop(struct block *block)
 {
-    if (block->contents && block->size > MAPPED_FROM)
+    if (block->contents && block->shared_bytes)
+        munmap(block->contents - MEMORY_SHARED_HEADER, block->shared_bytes);
+    else if (block->contents && block->size > MAPPED_FROM)
         munmap(block->contents, (block->size + 4095) / 4096 * 4096);
     else
         free(block->contents);
@@ -161,6 +164,28 @@ static int insert_block(struct block *block)
     return 0;
 }
 
+/* A block of which only the addresses are given out; contents from elsewhere when `contents` is not NULL. */
+static struct block *place_block(struct device *device, uint64_t size, uint64_t charged, unsigned char *contents, uint64_t shared_bytes)
+{
+    struct block *block = calloc(1, sizeof *block);
+    if (!block)
+        return NULL;
+    *block = (struct block){.size = size, .charged = charged, .device = device, .live = true, .maker = entry_name(), .number = next_number++};
+    block->spaced = (size + 32 + 511) / 512 * 512 + 512; /* a gap, so that neighbours never touch */
+    block->address = find_range(device, block->spaced);
+    block->contents = contents;
+    block->shared_bytes = shared_bytes;
+    if (!block->address || (!contents && !contents_make(block)) || insert_block(block)) {
+        if (!contents)
+            contents_drop(block);
+        free(block);
+        return NULL;
+    }
+    device->cursor = block->address + block->spaced - device->window;
+    device->used += charged;
+    return block;
+}
+
 static int allocate_locked(struct device *device, uint64_t size, uint64_t charged, void **pointer)
 {
     if (!device->window)
@@ -169,24 +194,9 @@ static int allocate_locked(struct device *device, uint64_t size, uint64_t charge
         return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %llu bytes asked for (%llu with page rounding), %llu of %llu are free", device->index,
                     (unsigned long long)size, (unsigned long long)charged, (unsigned long long)(device->capacity - device->used),
                     (unsigned long long)device->capacity);
-    struct block *block = calloc(1, sizeof *block);
+    struct block *block = place_block(device, size, charged, NULL, 0);
     if (!block)
-        return fail(RT_MEMORY_ALLOCATION, "no host memory for the record of a block");
-    block->size = size;
-    block->charged = charged;
-    block->spaced = (size + 32 + 511) / 512 * 512 + 512; /* a gap, so that neighbours never touch */
-    block->device = device;
-    block->live = true;
-    block->number = next_number++;
-    block->maker = entry_name();
-    block->address = find_range(device, block->spaced);
-    if (!block->address || !contents_make(block) || insert_block(block)) {
-        contents_drop(block);
-        free(block);
         return fail(RT_MEMORY_ALLOCATION, "no host memory behind %llu bytes of device %d", (unsigned long long)size, device->index);
-    }
-    device->cursor = block->address + block->spaced - device->window;
-    device->used += charged;
     *pointer = (void *)(uintptr_t)block->address;
     return 0;
 }
@@ -302,6 +312,40 @@ bool memory_is_device(const void *pointer, int *device, void **base, size_t *siz
     }
     pthread_mutex_unlock(&memory_lock);
     return inside;
+}
+
+int memory_share(void *pointer, uint64_t size, unsigned char *mapping, uint64_t mapped)
+{
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+    pthread_mutex_lock(&memory_lock);
+    size_t index = find_index(address);
+    struct block *block = index < n_blocks && blocks[index]->address == address && blocks[index]->live ? blocks[index] : NULL;
+    int result = 0;
+    if (!block || size > block->size)
+        result = fail(RT_PARAM_INVALID, "%p with %llu bytes is not a live buffer, from its start and within its size", pointer, (unsigned long long)size);
+    else if (block->pins || block->shared_bytes)
+        result = fail(RT_PARAM_INVALID, "the buffer is in use by a running task, or exported already");
+    else if (mapped < MEMORY_SHARED_HEADER + block->size)
+        result = fail(RT_PARAM_INVALID, "size is %llu, the buffer has %llu bytes: export it whole", (unsigned long long)size, (unsigned long long)block->size);
+    if (!result) {
+        memcpy(mapping + MEMORY_SHARED_HEADER, block->contents, block->size);
+        contents_drop(block);
+        block->contents = mapping + MEMORY_SHARED_HEADER;
+        block->shared_bytes = mapped;
+    }
+    pthread_mutex_unlock(&memory_lock);
+    return result;
+}
+
+int memory_import(struct device *device, uint64_t size, unsigned char *mapping, uint64_t mapped, void **pointer)
+{
+    pthread_mutex_lock(&memory_lock);
+    struct block *block = place_block(device, size, 0, mapping + MEMORY_SHARED_HEADER, mapped);
+    pthread_mutex_unlock(&memory_lock);
+    if (!block)
+        return fail(RT_MEMORY_ALLOCATION, "no addresses for an imported buffer");
+    *pointer = (void *)(uintptr_t)block->address;
+    return 0;
 }
 
 uint64_t memory_free_bytes(const struct device *device)

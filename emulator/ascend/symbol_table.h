@@ -119,7 +119,7 @@
     MISSING(aclrtActiveStream) \
     MISSING(aclrtCmoAsync) \
     MISSING(aclrtCtxGetCurrentDefaultStream) \
-    MISSING(aclrtDeviceGetBareTgid) \
+    FULL(aclrtDeviceGetBareTgid) \
     MISSING(aclrtDeviceGetUuid) \
     MISSING(aclrtDevicePeerAccessStatus) \
     MISSING(aclrtEventGetTimestamp) \
@@ -146,12 +146,12 @@
     MISSING(aclrtHostGetDevicePointer) \
     MISSING(aclrtHostRegisterV2) \
     MISSING(aclrtIpcGetEventHandle) \
-    MISSING(aclrtIpcMemClose) \
-    MISSING(aclrtIpcMemGetExportKey) \
-    MISSING(aclrtIpcMemImportByKey) \
+    FULL(aclrtIpcMemClose) \
+    PARTIAL(aclrtIpcMemGetExportKey, "a buffer is exported whole") \
+    FULL(aclrtIpcMemImportByKey) \
     MISSING(aclrtIpcMemImportPidInterServer) \
     MISSING(aclrtIpcMemSetAttr) \
-    MISSING(aclrtIpcMemSetImportPid) \
+    FULL(aclrtIpcMemSetImportPid) \
     MISSING(aclrtIpcOpenEventHandle) \
     MISSING(aclrtLaunchCallback) \
     MISSING(aclrtMallocHostWithCfg) \
