@@ -144,6 +144,7 @@ static const char *const tokenize_examples[] = {
     "sampan tokenize model.gguf --jsonl < strings.jsonl > ids.jsonl",
     "sampan tokenize model.gguf --jsonl --decode --special < ids.jsonl",
     "sampan tokenize model.gguf --decode --text \"[1, 2, 3]\"",
+    "sampan tokenize folder/ --text \"Hello\"                  # a folder with tokenizer.json",
     NULL,
 };
 

@@ -2,6 +2,7 @@
 #include "file/checkpoint.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -9,6 +10,7 @@
 #include "base/memory.h"
 #include "file/gguf.h"
 #include "file/gguf_tokenizer.h"
+#include "file/tokenizer_json.h"
 
 /* What the view does not show. `view` is first: a pointer to one is a pointer to the other. */
 struct opened_checkpoint {
@@ -16,7 +18,7 @@ struct opened_checkpoint {
     struct arena arena;    /* metadata, tensors, tokenizer spec */
     struct hash_map keys;  /* key -> index in view.metadata */
     struct hash_map names; /* name -> index in view.tensors */
-    struct file *file;
+    struct file *file;     /* NULL: a folder */
 };
 
 static const struct opened_checkpoint *opened_of(const struct checkpoint *checkpoint)
@@ -61,9 +63,31 @@ static int fill_from_gguf(struct opened_checkpoint *opened, struct error *err)
 static int refuse_folder(const char *path, struct error *err)
 {
     return error_set(err, SAMPAN_EUNSUPPORTED,
-                     "opening '%s': this is a folder; models as folders (config.json with safetensors) come later, what works now is one GGUF file: give the "
-                     "path of a .gguf",
+                     "opening '%s': this is a folder without a tokenizer.json; of a folder the tokenizer and chat template work, models with safetensors "
+                     "come later, what works now is one GGUF file: give the path of a .gguf",
                      path);
+}
+
+/* A folder with tokenizer.json: a checkpoint without tensors and metadata, for tokenizing and rendering. `path` is the folder. */
+static int fill_from_folder(struct opened_checkpoint *opened, const char *path, struct error *err)
+{
+    struct checkpoint *view = &opened->view;
+    arena_init(&opened->arena, LIMIT_METADATA_MEMORY);
+    view->kind = CHECKPOINT_HUGGING_FACE;
+    view->path = arena_printf(&opened->arena, "%s", path);
+    view->architecture = "";
+    if (!view->path)
+        return error_no_memory(err, "opening a folder");
+    int code = tokenizer_json_read(path, view, &opened->arena, &view->tokenizer, &view->tokenizer_problem, err);
+    view->has_tokenizer = !code && !view->tokenizer_problem;
+    return code;
+}
+
+static bool folder_has_tokenizer(const char *path)
+{
+    char name[4096];
+    int length = snprintf(name, sizeof name, "%s/tokenizer.json", path);
+    return length > 0 && (size_t)length < sizeof name && file_exists(name);
 }
 
 int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct error *err)
@@ -71,13 +95,14 @@ int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err
     struct error ignored;
     err = err ? err : &ignored;
     *checkpoint = NULL;
-    if (file_is_folder(path))
+    bool is_folder = file_is_folder(path);
+    if (is_folder && !folder_has_tokenizer(path))
         return refuse_folder(path, err);
     struct opened_checkpoint *opened = mem_zalloc(sizeof *opened);
     if (!opened)
         return error_no_memory(err, "opening a checkpoint");
-    int code = file_open(path, &opened->file, err);
-    if (!code) {
+    int code = is_folder ? fill_from_folder(opened, path, err) : file_open(path, &opened->file, err);
+    if (!code && !is_folder) {
         arena_init(&opened->arena, memory_limit(opened->file));
         code = fill_from_gguf(opened, err);
         if (code && code != SAMPAN_EIO) /* errors of reading name the path themselves */

@@ -10,11 +10,14 @@
 #include "base/utf8.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/normalizer.h"
 #include "text/pretokenizer.h"
 
 /* Is the word whose bytes are a token's merged to just that token? Nearly always; found out when the word is first met. Whichever thread
  * finds out writes the same answer. */
 enum whole_word { WHOLE_WORD_UNKNOWN, WHOLE_WORD_YES, WHOLE_WORD_NO };
+
+enum { N_PASSES = 2 };
 
 /* Memory: spec (not owned) | arena: bytes of the tokens that are written in the byte alphabet | maps, tables: one entry per token. */
 struct tokenizer {
@@ -28,7 +31,9 @@ struct tokenizer {
     size_t longest;               /* bytes of the longest ordinary token */
     int32_t byte_ids[256];        /* -1: this vocabulary has no token for the byte */
     struct bpe bpe;
-    struct added_tokens added;
+    /* Added tokens are looked for twice: all but those that the library finds after normalizing, then these in what is left. */
+    struct added_tokens added[N_PASSES];
+    bool composes; /* NFC */
     struct pretokenizer *pretokenizer;
 };
 
@@ -138,6 +143,11 @@ static int check_spec(const struct tokenizer_spec *spec, struct error *err)
         if (status)
             return status;
     }
+    for (int i = 0; i < spec->n_before + spec->n_behind; i++) {
+        int status = check_id(i < spec->n_before ? spec->before[i] : spec->behind[i - spec->n_before], "post-processor's", spec, err);
+        if (status)
+            return status;
+    }
     if ((spec->add_bos && spec->bos_id < 0) || (spec->add_eos && spec->eos_id < 0))
         return error_set(err, SAMPAN_EFORMAT, "the tokenizer wants %s added to each text but names no such token",
                          spec->add_bos && spec->bos_id < 0 ? "BOS" : "EOS");
@@ -174,6 +184,23 @@ static int enter_token(struct tokenizer *tokenizer, int32_t id, char *scratch, s
     return 0;
 }
 
+static unsigned added_flags(const struct tokenizer_spec *spec, int32_t id)
+{
+    return spec->added_flags ? spec->added_flags[id] : 0;
+}
+
+/* The library looks for "normalized" tokens in the normalized text. We look in the text as it is - which origin a byte has is known only there - and that
+ * is the same where the token itself is normalized; where a mark follows that would change its last character it is not found (follows_mark). */
+static int enter_added_token(struct tokenizer *tokenizer, int32_t id, struct error *err)
+{
+    struct byte_string text = tokenizer->spec->tokens[id].text;
+    int pass = (added_flags(tokenizer->spec, id) & ADDED_FOUND_AFTER_NORMALIZING) != 0;
+    if (pass && tokenizer->composes && !normalizer_is_composed(text.data, text.length))
+        return error_set(err, SAMPAN_EUNSUPPORTED, "the added token %d, '%.100s', is looked for after normalizing but is not in normalized form itself",
+                         (int)id, text.data);
+    return added_tokens_add(&tokenizer->added[pass], text, id) ? error_no_memory(err, "reading the added tokens") : 0;
+}
+
 static int enter_vocabulary(struct tokenizer *tokenizer, char *scratch, struct error *err)
 {
     const struct tokenizer_spec *spec = tokenizer->spec;
@@ -182,7 +209,7 @@ static int enter_vocabulary(struct tokenizer *tokenizer, char *scratch, struct e
     tokenizer->whole = mem_zalloc_array(n, sizeof *tokenizer->whole);
     tokenizer->ends_generation = mem_zalloc_array(n, sizeof *tokenizer->ends_generation);
     if (!tokenizer->bytes || !tokenizer->whole || !tokenizer->ends_generation || hash_map_reserve(&tokenizer->by_bytes, n) ||
-        added_tokens_init(&tokenizer->added))
+        added_tokens_init(&tokenizer->added[0]) || added_tokens_init(&tokenizer->added[1]))
         return error_no_memory(err, "reading the vocabulary");
     for (int unused = 0; unused < 2; unused++) { /* the unused ones last: they take no text from others */
         for (int32_t id = 0; id < spec->n_tokens; id++) {
@@ -191,11 +218,13 @@ static int enter_vocabulary(struct tokenizer *tokenizer, char *scratch, struct e
             int status = enter_token(tokenizer, id, scratch, err);
             if (status)
                 return status;
-            if (is_added(spec->tokens[id].kind) && added_tokens_add(&tokenizer->added, spec->tokens[id].text, id))
-                return error_no_memory(err, "reading the added tokens");
+            if (is_added(spec->tokens[id].kind))
+                status = enter_added_token(tokenizer, id, err);
+            if (status)
+                return status;
         }
     }
-    if (added_tokens_finish(&tokenizer->added))
+    if (added_tokens_finish(&tokenizer->added[0]) || added_tokens_finish(&tokenizer->added[1]))
         return error_no_memory(err, "reading the added tokens");
     for (int i = 0; i < spec->n_eog_ids; i++)
         if (spec->eog_ids[i] >= 0)
@@ -240,9 +269,11 @@ static int enter_merge(struct tokenizer *tokenizer, int rank, char *scratch, str
 static int fill_tokenizer(struct tokenizer *tokenizer, struct error *err)
 {
     const struct tokenizer_spec *spec = tokenizer->spec;
-    int status = pretokenizer_create(spec->pretokenizer, &tokenizer->pretokenizer, err);
+    int status = spec->n_stages ? pretokenizer_create_from_stages(spec->stages, spec->n_stages, spec->ignore_merges, &tokenizer->pretokenizer, err)
+                                : pretokenizer_create(spec->pretokenizer, &tokenizer->pretokenizer, err);
     if (status)
         return status;
+    tokenizer->composes = spec->n_normalizers > 0; /* NFC is the only one, and applying it again changes nothing */
     char *scratch = mem_alloc(4 * LIMIT_TOKEN_BYTES);
     if (!scratch || bpe_init(&tokenizer->bpe, (size_t)spec->n_merges))
         status = error_no_memory(err, "reading the merges");
@@ -279,7 +310,8 @@ void tokenizer_free(struct tokenizer *tokenizer)
     if (!tokenizer)
         return;
     pretokenizer_free(tokenizer->pretokenizer);
-    added_tokens_free(&tokenizer->added);
+    added_tokens_free(&tokenizer->added[0]);
+    added_tokens_free(&tokenizer->added[1]);
     bpe_free(&tokenizer->bpe);
     hash_map_free(&tokenizer->by_bytes);
     hash_map_free(&tokenizer->by_text);
@@ -292,9 +324,20 @@ void tokenizer_free(struct tokenizer *tokenizer)
 
 /* ---- encoding ---- */
 
+/* A run of template bytes: text[start..end). Neighbouring spans of one origin are one run. */
+struct template_run {
+    size_t start, end;
+};
+
 struct encoding {
     const struct tokenizer *tokenizer;
     struct token_list *list;
+    const char *text;
+    struct template_run *runs; /* [n_runs], ascending, owned */
+    size_t n_runs;
+    size_t run[N_PASSES]; /* the first run that may still have bytes for this pass */
+    struct added_token_matches matches[N_PASSES];
+    struct buffer prepared; /* a normalized text, or one with a space in front */
     struct pretokenizer_scratch pretokenizer_scratch;
     struct bpe_scratch bpe_scratch;
 };
@@ -323,13 +366,34 @@ static int encode_word(void *context, const char *word, size_t length, bool ill_
     return status;
 }
 
-static int encode_ordinary(struct encoding *encoding, const char *text, size_t length, struct error *err)
+/* The text between added tokens as the pre-tokenizer is to see it: normalized, with a space in front, as the model has it. */
+static int prepare_ordinary(struct encoding *encoding, const char **text, size_t *length, struct error *err)
 {
+    const struct tokenizer *tokenizer = encoding->tokenizer;
+    bool composes = tokenizer->composes && !normalizer_is_composed(*text, *length);
+    bool adds_space = pretokenizer_adds_space(tokenizer->pretokenizer) && **text != ' ';
+    if (!composes && !adds_space)
+        return 0;
+    buffer_clear(&encoding->prepared);
+    int status = adds_space ? buffer_append_char(&encoding->prepared, ' ') : 0;
+    if (!status)
+        status = composes ? normalizer_compose(*text, *length, &encoding->prepared) : buffer_append(&encoding->prepared, *text, *length);
+    *text = encoding->prepared.data;
+    *length = encoding->prepared.length;
+    return status ? error_set(err, status, "tokenizing: %s", error_code_name(status)) : 0;
+}
+
+static int encode_ordinary(struct encoding *encoding, size_t start, size_t end, struct error *err)
+{
+    const char *text = encoding->text + start;
+    size_t length = end - start;
     if (!length)
         return 0;
     if (err)
         err->code = 0;
-    int status = pretokenizer_split(encoding->tokenizer->pretokenizer, &encoding->pretokenizer_scratch, text, length, encode_word, encoding, err);
+    int status = prepare_ordinary(encoding, &text, &length, err);
+    if (!status)
+        status = pretokenizer_split(encoding->tokenizer->pretokenizer, &encoding->pretokenizer_scratch, text, length, encode_word, encoding, err);
     if (status && err && !err->code)
         return error_no_memory(err, "tokenizing");
     return status;
@@ -348,22 +412,119 @@ static int check_spans(size_t length, const struct text_span *spans, size_t n_sp
     return 0;
 }
 
-/* All places in template runs where an added token starts. Neighbouring spans of one origin are one run. */
-static int find_added(const struct tokenizer *tokenizer, const char *text, const struct text_span *spans, size_t n_spans, size_t length,
-                      struct added_token_matches *matches)
+static int find_runs(struct encoding *encoding, size_t length, const struct text_span *spans, size_t n_spans, struct error *err)
 {
-    size_t end = length;
-    for (size_t i = n_spans; i > 0;) {
-        size_t start = end;
-        enum text_origin origin = spans[i - 1].origin;
-        while (i > 0 && (spans[i - 1].origin == origin || !spans[i - 1].length))
-            start -= spans[--i].length;
-        int status = origin == ORIGIN_TEMPLATE ? added_tokens_find(&tokenizer->added, text, start, end, matches) : 0;
-        if (status)
-            return status;
-        end = start;
+    size_t at = 0;
+    if (!n_spans)
+        return 0;
+    encoding->runs = mem_alloc_array(n_spans, sizeof *encoding->runs);
+    if (!encoding->runs)
+        return error_no_memory(err, "tokenizing");
+    for (size_t i = 0; i < n_spans && at < length; at += spans[i++].length) {
+        if (spans[i].origin != ORIGIN_TEMPLATE || !spans[i].length)
+            continue;
+        if (encoding->n_runs && encoding->runs[encoding->n_runs - 1].end == at)
+            encoding->runs[encoding->n_runs - 1].end += spans[i].length;
+        else
+            encoding->runs[encoding->n_runs++] = (struct template_run){at, at + spans[i].length};
     }
     return 0;
+}
+
+/* ---- added tokens ---- */
+
+/* Unicode's White_Space, as in "\\s". */
+static bool is_white_space(uint32_t c)
+{
+    return (c >= 0x09 && c <= 0x0D) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+/* Where the white space that ends at `end` begins, not before `start`. */
+static size_t skip_space_before(const char *text, size_t start, size_t end)
+{
+    while (end > start) {
+        size_t at = end - 1;
+        while (at > start && end - at < 4 && ((unsigned char)text[at] & 0xC0) == 0x80)
+            at--;
+        uint32_t character;
+        if (utf8_decode(text + at, end - at, &character) != (int)(end - at) || !is_white_space(character))
+            break;
+        end = at;
+    }
+    return end;
+}
+
+static size_t skip_space_behind(const char *text, size_t at, size_t end)
+{
+    uint32_t character;
+    for (int n; at < end && (n = utf8_decode(text + at, end - at, &character)) > 0 && is_white_space(character);)
+        at += (size_t)n;
+    return at;
+}
+
+/* Would normalizing change the character before text[at..end)? */
+static bool follows_mark(const char *text, size_t at, size_t end)
+{
+    uint32_t character;
+    int n = utf8_decode(text + at, end - at, &character);
+    return n > 0 && !normalizer_is_composed(text + at, (size_t)n);
+}
+
+static int encode_range(struct encoding *encoding, int pass, size_t start, size_t end, struct error *err);
+
+/* Takes the matches of one run (listed from its end) in text[start..end). *at: up to where the text is encoded. */
+static int take_matches(struct encoding *encoding, int pass, size_t start, size_t end, size_t *at, struct error *err)
+{
+    const struct tokenizer *tokenizer = encoding->tokenizer;
+    struct added_token_matches *matches = &encoding->matches[pass];
+    size_t next = start; /* the next match begins here or later */
+    int status = 0;
+    for (size_t i = matches->count; i-- > 0 && !status;) {
+        const struct added_token_match match = matches->items[i];
+        unsigned flags = added_flags(tokenizer->spec, match.id);
+        size_t from = match.start, to = match.start + match.length;
+        if (match.start < next || (pass && tokenizer->composes && follows_mark(encoding->text, to, end)))
+            continue;
+        next = to;
+        if (flags & ADDED_TAKES_SPACE_BEFORE)
+            from = skip_space_before(encoding->text, *at < from ? *at : from, from);
+        if (flags & ADDED_TAKES_SPACE_BEHIND)
+            to = skip_space_behind(encoding->text, to, end);
+        if (*at < from)
+            status = encode_range(encoding, pass + 1, *at, from, err);
+        if (!status && token_list_append(encoding->list, match.id))
+            status = error_no_memory(err, "tokenizing");
+        *at = to > *at ? to : *at;
+    }
+    return status;
+}
+
+/* Encodes text[start..end), in which the added tokens of earlier passes do not occur. Depth of recursion: the number of passes. */
+static int encode_range(struct encoding *encoding, int pass, size_t start, size_t end, struct error *err)
+{
+    if (pass == N_PASSES)
+        return encode_ordinary(encoding, start, end, err);
+    if (encoding->tokenizer->added[pass].n_nodes == 1) /* no tokens in it */
+        return encode_range(encoding, pass + 1, start, end, err);
+    size_t at = start;
+    int status = 0;
+    for (; encoding->run[pass] < encoding->n_runs && !status; encoding->run[pass]++) {
+        const struct template_run *run = &encoding->runs[encoding->run[pass]];
+        if (run->start >= end)
+            break;
+        size_t from = run->start > start ? run->start : start, to = run->end < end ? run->end : end;
+        encoding->matches[pass].count = 0;
+        if (from < to && added_tokens_find(&encoding->tokenizer->added[pass], encoding->text, from, to, &encoding->matches[pass]))
+            status = error_no_memory(err, "looking for added tokens");
+        if (!status)
+            status = take_matches(encoding, pass, from, end, &at, err);
+        if (run->end > end)
+            break; /* the rest of the run belongs to the next range */
+    }
+    if (!status && at < end)
+        status = encode_range(encoding, pass + 1, at, end, err);
+    return status;
 }
 
 int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length, const struct text_span *spans, size_t n_spans, struct token_list *list,
@@ -374,27 +535,28 @@ int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t
     int status = check_spans(length, spans, n_spans, err);
     if (status)
         return status;
-    struct encoding encoding = {.tokenizer = tokenizer, .list = list};
-    struct added_token_matches matches = {0};
-    size_t before = list->count, at = 0;
-    if (find_added(tokenizer, text, spans, n_spans, length, &matches))
-        status = error_no_memory(err, "looking for added tokens");
-    for (size_t i = matches.count; i-- > 0 && !status;) { /* matches are listed from the end */
-        const struct added_token_match *match = &matches.items[i];
-        if (match->start < at)
-            continue;
-        status = encode_ordinary(&encoding, text + at, match->start - at, err);
-        if (!status && token_list_append(list, match->id))
-            status = error_no_memory(err, "tokenizing");
-        at = match->start + match->length;
-    }
+    struct encoding encoding = {.tokenizer = tokenizer, .list = list, .text = text};
+    buffer_init(&encoding.prepared, 4 * (size_t)LIMIT_TEXT); /* NFC grows a text at most threefold */
+    size_t before = list->count;
+    status = find_runs(&encoding, length, spans, n_spans, err);
     if (!status)
-        status = encode_ordinary(&encoding, text + at, length - at, err);
+        status = encode_range(&encoding, 0, 0, length, err);
     if (status)
         list->count = before;
-    mem_free(matches.items);
+    mem_free(encoding.runs);
+    for (int pass = 0; pass < N_PASSES; pass++)
+        mem_free(encoding.matches[pass].items);
+    buffer_free(&encoding.prepared);
     pretokenizer_scratch_free(&encoding.pretokenizer_scratch);
     bpe_scratch_free(&encoding.bpe_scratch);
+    return status;
+}
+
+static int append_all(struct token_list *list, const int32_t *ids, int n)
+{
+    int status = 0;
+    for (int i = 0; i < n && !status; i++)
+        status = token_list_append(list, ids[i]);
     return status;
 }
 
@@ -403,10 +565,13 @@ int tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, 
     const struct tokenizer_spec *spec = tokenizer->spec;
     const struct text_span span = {length, special ? ORIGIN_TEMPLATE : ORIGIN_DATA};
     size_t before = list->count;
-    int status = spec->add_bos && token_list_append(list, spec->bos_id) ? error_no_memory(err, "tokenizing") : 0;
-    if (!status)
+    bool listed = spec->n_before + spec->n_behind > 0;
+    int status = listed ? append_all(list, spec->before, spec->n_before) : append_all(list, &spec->bos_id, spec->add_bos);
+    if (status)
+        error_no_memory(err, "tokenizing");
+    else
         status = tokenizer_encode(tokenizer, text, length, &span, 1, list, err);
-    if (!status && spec->add_eos && token_list_append(list, spec->eos_id))
+    if (!status && (listed ? append_all(list, spec->behind, spec->n_behind) : append_all(list, &spec->eos_id, spec->add_eos)))
         status = error_no_memory(err, "tokenizing");
     if (status)
         list->count = before;

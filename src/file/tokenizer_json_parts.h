@@ -1,0 +1,34 @@
+/* Private to file/ (and its tests): the parts of tokenizer_json.c. All return 0 or an error whose message names the part of the file;
+ * SAMPAN_EUNSUPPORTED: of a type that sampan does not know. */
+#ifndef FILE_TOKENIZER_JSON_PARTS_H
+#define FILE_TOKENIZER_JSON_PARTS_H
+
+#include <jansson.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "file/checkpoint.h"
+#include "file/tokenizer_spec.h"
+
+/* The whole of a JSON file that must be an object; duplicate keys are refused. The caller owns *root. */
+int json_file_read(const char *path, size_t limit, json_t **root, struct error *err);
+
+/* A tokenizer.json in memory, without the files beside it. */
+int tokenizer_json_parse(const char *data, size_t length, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
+
+/* "type" of an object, NULL where it is not an object or names none. */
+const char *json_type_of(const json_t *object);
+
+/* An optional bool: `fallback` where it is absent or null. */
+int json_read_flag(const json_t *object, const char *key, bool fallback, bool *value, struct error *err);
+
+/* The id of a token by its published text, -1: none. */
+int32_t tokenizer_spec_find(const struct tokenizer_spec *spec, const char *text, size_t length);
+
+/* tokenizer_json_stages.c: normalizer, pre_tokenizer, post_processor, decoder. */
+int tokenizer_json_fill_stages(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
+
+/* tokenizer_json_config.c: the files beside tokenizer.json, each of which may be absent. */
+int tokenizer_json_fill_config(const char *folder, const struct checkpoint *view, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
+
+#endif
