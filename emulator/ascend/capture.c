@@ -10,7 +10,8 @@
 
 struct graph {
     struct object object;
-    struct context *context;
+    struct device *device;
+    uint64_t resets; /* of the device, when the capture began */
     struct task **tasks;
     size_t n_tasks, max_tasks;
     struct task_group *groups;
@@ -157,7 +158,7 @@ int capture_refuses_pageable(void)
 bool capture_in_context(const struct context *context)
 {
     for (struct capture *c = captures; c; c = c->next)
-        if (c->graph->context->device == context->device)
+        if (c->graph->device == context->device)
             return true;
     return false;
 }
@@ -178,7 +179,8 @@ static int begin_locked(struct stream *stream, aclmdlRICaptureMode mode)
         return fail(RT_MEMORY_ALLOCATION, "no host memory for a capture");
     }
     pthread_mutex_init(&graph->lock, NULL);
-    graph->context = stream->context;
+    graph->device = stream->context->device;
+    graph->resets = graph->device->resets;
     capture->graph = graph;
     capture->mode = mode;
     capture->thread = pthread_self();
@@ -344,9 +346,11 @@ static int replay(aclmdlRI model, aclrtStream handle, struct stream **stream)
         return object_refuse(model, OBJECT_GRAPH);
     if ((*stream)->capture)
         return fail(RT_FEATURE_NOT_SUPPORT, "a graph cannot be replayed into a stream that is being captured");
-    if (graph->context->device != (*stream)->context->device)
-        return fail(RT_STREAM_CONTEXT, "the graph was captured on device %d, the stream is on device %d", graph->context->device->index,
+    if (graph->device != (*stream)->context->device)
+        return fail(RT_STREAM_CONTEXT, "the graph was captured on device %d, the stream is on device %d", graph->device->index,
                     (*stream)->context->device->index);
+    if (graph->resets != graph->device->resets)
+        return fail(RT_INVALID_HANDLE, "device %d was reset since the graph was captured", graph->device->index);
     struct task *task = task_create(TASK_GRAPH, "aclmdlRIExecute", sizeof graph);
     if (task) {
         *(struct graph **)task->payload = graph;
@@ -532,6 +536,18 @@ static void release_update(struct task *task)
     update->group->graph->running--;
     pthread_mutex_unlock(&emulator_lock);
     free_update(update);
+}
+
+void capture_abandon(struct stream *stream)
+{
+    if (stream->update)
+        free_update(stream->update);
+    stream->update = NULL;
+    if (!stream->capture)
+        return;
+    struct graph *graph = stream->capture->graph;
+    capture_close(stream->capture);
+    graph_release(graph);
 }
 
 EXPORT aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream handle)

@@ -120,8 +120,10 @@ struct device {
     uint64_t window, window_size, cursor; /* reserved addresses */
     int set_count;
     struct context *primary;
-    int lost;       /* the code that every call on the device gets until it is reset; 0: healthy */
-    unsigned peers; /* bit mask of devices whose memory it may reach */
+    int lost; /* the code that every call on the device gets until it is reset; 0: healthy */
+    char lost_message[256];
+    uint64_t resets; /* what was made before a reset, a graph for example, is of no use after it */
+    unsigned peers;  /* bit mask of devices whose memory it may reach */
 };
 struct block; /* one allocation */
 struct device *device_at(int index);
@@ -210,7 +212,7 @@ enum event_maker { EVENT_PLAIN, EVENT_FLAGGED, EVENT_EX };
 #define CAPTURE_STREAMS 32
 struct event {
     struct object object;
-    struct context *context;
+    struct device *device;
     enum event_maker maker;
     uint32_t flags;
     unsigned references;
@@ -232,6 +234,7 @@ int capture_refuses_pageable(void);  /* 0 or 107041 */
 bool capture_in_context(const struct context *context);
 void capture_invalidate(struct capture *capture);
 int capture_update_add(struct stream *stream, struct task *task);
+void capture_abandon(struct stream *stream); /* the stream goes away: so does a capture it takes part in, or an update */
 
 extern __thread bool in_callback;
 extern int64_t deterministic_level;

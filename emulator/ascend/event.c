@@ -36,7 +36,7 @@ static int event_create(aclrtEvent *out, enum event_maker maker, uint32_t flags)
     struct event *event = calloc(1, sizeof *event);
     if (!event)
         return fail(RT_MEMORY_ALLOCATION, "no host memory for an event");
-    event->context = context;
+    event->device = context->device;
     event->maker = maker;
     event->flags = flags;
     event->references = 1;
@@ -78,7 +78,7 @@ EXPORT aclError aclrtDestroyEvent(aclrtEvent handle)
     if (!object_take(handle, OBJECT_EVENT))
         return object_refuse(handle, OBJECT_EVENT);
     pthread_mutex_lock(&emulator_lock);
-    n_events[event->context->device->index]--;
+    n_events[event->device->index]--;
     event_unreference(event);
     pthread_mutex_unlock(&emulator_lock);
     return 0;
@@ -271,11 +271,11 @@ EXPORT aclError aclrtSynchronizeEventWithTimeout(aclrtEvent handle, int32_t time
     pthread_mutex_lock(&emulator_lock);
     event->references++;
     uint64_t target = event->issued;
-    while (event->completed < target && !event->context->device->lost && !result)
+    while (event->completed < target && !event->device->lost && !result)
         if (!wait_until(timeout < 0 ? NULL : &deadline))
             result = fail(RT_EVENT_SYNC_TIMEOUT, "the event was not reached within %d ms", timeout);
-    if (!result && event->context->device->lost)
-        result = fail(event->context->device->lost, "the device was lost before the event was reached");
+    if (!result && event->device->lost)
+        result = fail(event->device->lost, "the device was lost before the event was reached");
     event_unreference(event);
     pthread_mutex_unlock(&emulator_lock);
     return result;

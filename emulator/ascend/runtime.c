@@ -30,9 +30,11 @@ int runtime_check(struct context **context)
     *context = current;
     pthread_mutex_lock(&emulator_lock);
     int lost = current->device->lost, stopped = current->stopped;
+    if (lost)
+        fail(lost, "device %d is lost until it is reset: %s", current->device->index, current->device->lost_message);
     pthread_mutex_unlock(&emulator_lock);
     if (lost)
-        return fail(lost, "device %d was lost by an earlier fault; reset it", current->device->index);
+        return lost;
     return stopped ? fail(stopped, "a stream of this context failed under stop-on-failure; nothing runs in it until the device is reset") : 0;
 }
 
@@ -285,6 +287,7 @@ static int reset_locked(struct device *device, bool force)
     memory_free_all(device);
     pthread_mutex_lock(&emulator_lock);
     device->lost = 0;
+    device->resets++;
     device->peers = 0;
     pthread_mutex_unlock(&emulator_lock);
     return 0;

@@ -96,8 +96,11 @@ static void keep_fault(struct stream *stream, int code, const char *message)
         stream->fault = code;
         snprintf(stream->fault_message, sizeof stream->fault_message, "%s", message);
     }
-    if (is_fatal(code))
-        stream->context->device->lost = code;
+    if (is_fatal(code)) {
+        struct device *device = stream->context->device;
+        device->lost = code;
+        snprintf(device->lost_message, sizeof device->lost_message, "%.255s", message);
+    }
     if (stream->context->stop_on_failure)
         stream->context->stopped = code;
     pthread_cond_broadcast(&emulator_progress);
@@ -208,6 +211,7 @@ void stream_destroy(struct stream *stream, bool drop)
     if (started)
         pthread_join(stream->thread, NULL);
     pthread_mutex_lock(&emulator_lock);
+    capture_abandon(stream);
     for (struct stream **at = &all_streams; *at; at = &(*at)->next)
         if (*at == stream) {
             *at = stream->next;

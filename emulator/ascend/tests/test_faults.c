@@ -189,6 +189,51 @@ static int child_that_aborts(void)
     return checks_failed();
 }
 
+/* What was made before a reset can be destroyed after it, not used; a capture or an update that was open is gone. */
+static int child_that_resets(void)
+{
+    n_failed = 0;
+    setenv("ASCEND_EMULATOR_FAULT", "ecc@19", 1); /* well after the set-up below */
+    aclrtEvent event;
+    aclmdlRI graph, none;
+    aclrtStream other, third;
+    aclrtTaskGrp group;
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    CHECK_OK(aclrtCreateStream(&other));
+    CHECK_OK(aclrtCreateStream(&third));
+    CHECK_OK(aclrtCreateEvent(&event));
+    void *memory = device_memory(64);
+    CHECK_OK(aclmdlRICaptureBegin(stream, ACL_CAPTURE_RELAXED));
+    CHECK_OK(aclmdlRICaptureTaskGrpBegin(stream));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 1, 64, stream));
+    CHECK_OK(aclmdlRICaptureTaskGrpEnd(stream, &group));
+    CHECK_OK(aclmdlRICaptureEnd(stream, &graph));
+    CHECK_OK(aclmdlRICaptureTaskUpdateBegin(third, group));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 2, 64, third));
+    CHECK_OK(aclmdlRICaptureBegin(other, ACL_CAPTURE_RELAXED));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 2, 64, other));
+    CHECK_OK(aclrtRecordEvent(event, other));
+    CHECK_OK(aclrtRecordEvent(event, stream));
+    CHECK_OK(aclmdlRIExecuteAsync(graph, stream));
+    CHECK_CODE(aclrtSynchronizeStream(stream), RT_HBM_MULTI_BIT_ECC_ERROR);
+    CHECK_MESSAGE("ECC");
+    CHECK_OK(aclrtResetDeviceForce(0));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_CODE(aclrtSynchronizeStream(stream), RT_INVALID_HANDLE);
+    CHECK_OK(aclrtCreateStream(&stream));
+    CHECK_CODE(aclmdlRIExecuteAsync(graph, stream), RT_INVALID_HANDLE);
+    CHECK_MESSAGE("was reset since");
+    CHECK_CODE(aclmdlRICaptureEnd(other, &none), RT_INVALID_HANDLE);
+    CHECK_OK(aclmdlRIDestroy(graph));
+    CHECK_OK(aclrtDestroyEvent(event));
+    CHECK_OK(aclrtDestroyStream(stream));
+    CHECK_OK(aclrtResetDevice(0));
+    setenv("ASCEND_EMULATOR_LEAKS", "fail", 1);
+    return checks_failed();
+}
+
 static void run_child(int (*body)(void), const char *what)
 {
     fflush(NULL);
@@ -224,5 +269,6 @@ int main(void)
     sweep();
     run_child(child_that_stops, "stop on failure");
     run_child(child_that_aborts, "abort");
+    run_child(child_that_resets, "reset");
     return checks_failed();
 }
