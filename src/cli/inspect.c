@@ -179,7 +179,11 @@ static void print_text_room(struct inspection *inspection)
         buffer_printf(out, "none that can be used: %s\n", checkpoint->tokenizer_problem ? checkpoint->tokenizer_problem : "the file has none");
         return;
     }
-    buffer_printf(out, "%d tokens, pre-tokenizer %s; BOS ", spec->n_tokens, spec->pretokenizer ? spec->pretokenizer : "none");
+    buffer_printf(out, "%d tokens, pre-tokenizer ", spec->n_tokens);
+    if (spec->n_stages)
+        buffer_printf(out, "of %d stages; BOS ", spec->n_stages);
+    else
+        buffer_printf(out, "%s; BOS ", spec->pretokenizer ? spec->pretokenizer : "none");
     append_token(inspection, spec->bos_id);
     buffer_printf(out, "%s, an answer ends with ", spec->add_bos ? " (added)" : "");
     for (int i = 0; i < spec->n_eog_ids; i++) {

@@ -297,7 +297,7 @@ static void begin_spec(struct tokenizer_spec *spec)
 
 int tokenizer_json_parse(const char *data, size_t length, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
-    struct error local;
+    struct error local = {0};
     json_t *root;
     err = err ? err : &local;
     begin_spec(spec);
@@ -311,7 +311,7 @@ int tokenizer_json_parse(const char *data, size_t length, struct arena *arena, s
 int tokenizer_json_read(const char *folder, const struct checkpoint *view, struct arena *arena, struct tokenizer_spec *spec, const char **problem,
                         struct error *err)
 {
-    struct error local;
+    struct error local = {0};
     err = err ? err : &local;
     json_t *root;
     *problem = NULL;
