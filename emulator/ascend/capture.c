@@ -333,6 +333,7 @@ static void release_replay(struct task *task)
     struct graph *graph = *(struct graph **)task->payload;
     pthread_mutex_lock(&emulator_lock);
     graph->running--;
+    pthread_cond_broadcast(&emulator_progress);
     pthread_mutex_unlock(&emulator_lock);
 }
 
@@ -388,6 +389,8 @@ EXPORT aclError aclmdlRIDestroy(aclmdlRI model)
     if (!object_is(model, OBJECT_GRAPH))
         return object_refuse(model, OBJECT_GRAPH);
     pthread_mutex_lock(&emulator_lock);
+    while (graph->running && graph->device->lost) /* a lost device drops its tasks: a moment */
+        wait_until(NULL);
     bool running = graph->running > 0;
     pthread_mutex_unlock(&emulator_lock);
     if (running)
