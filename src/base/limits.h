@@ -15,6 +15,12 @@
 #define LIMIT_METADATA_DEPTH 4           /* arrays in arrays */
 #define LIMIT_METADATA_MEMORY (1u << 30) /* bytes held for all metadata of one file */
 
+#define LIMIT_CONFIG_FILE (4u << 20)     /* bytes of config.json or generation_config.json; published: below 100 kB */
+#define LIMIT_CONFIG_DEPTH 8             /* objects and arrays in one another; published: 5 */
+#define LIMIT_SAFETENSORS_HEADER (32u << 20) /* bytes; 100,000 tensors in one file need 12 MB */
+#define LIMIT_SHARD_INDEX (64u << 20)    /* bytes of model.safetensors.index.json; the largest published has some 10 MB */
+#define LIMIT_SHARDS 512                 /* files of one model; published: below 200 */
+
 /* Models */
 #define LIMIT_LAYERS 1024         /* deepest published: below 200 */
 #define LIMIT_WIDTH (1 << 20)     /* hidden, feed-forward and similar sizes; published: below 100,000 */

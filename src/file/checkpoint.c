@@ -2,7 +2,6 @@
 #include "file/checkpoint.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -10,15 +9,16 @@
 #include "base/memory.h"
 #include "file/gguf.h"
 #include "file/gguf_tokenizer.h"
-#include "file/tokenizer_json.h"
+#include "file/hf_folder.h"
 
 /* What the view does not show. `view` is first: a pointer to one is a pointer to the other. */
 struct opened_checkpoint {
     struct checkpoint view;
-    struct arena arena;    /* metadata, tensors, tokenizer spec */
-    struct hash_map keys;  /* key -> index in view.metadata */
-    struct hash_map names; /* name -> index in view.tensors */
-    struct file *file;     /* NULL: a folder */
+    struct arena arena;       /* metadata, tensors, tokenizer spec */
+    struct hash_map keys;     /* key -> index in view.metadata */
+    struct hash_map names;    /* name -> index in view.tensors */
+    struct file *file;        /* of a GGUF */
+    struct hf_folder *folder; /* or the files of a folder */
 };
 
 static const struct opened_checkpoint *opened_of(const struct checkpoint *checkpoint)
@@ -60,34 +60,26 @@ static int fill_from_gguf(struct opened_checkpoint *opened, struct error *err)
     return gguf_fill_tokenizer(view, &opened->arena, err);
 }
 
-static int refuse_folder(const char *path, struct error *err)
+static int open_folder(struct opened_checkpoint *opened, const char *path, struct error *err)
 {
-    return error_set(err, SAMPAN_EUNSUPPORTED,
-                     "opening '%s': this is a folder without a tokenizer.json; of a folder the tokenizer and chat template work, models with safetensors "
-                     "come later, what works now is one GGUF file: give the path of a .gguf",
-                     path);
-}
-
-/* A folder with tokenizer.json: a checkpoint without tensors and metadata, for tokenizing and rendering. `path` is the folder. */
-static int fill_from_folder(struct opened_checkpoint *opened, const char *path, struct error *err)
-{
-    struct checkpoint *view = &opened->view;
     arena_init(&opened->arena, LIMIT_METADATA_MEMORY);
-    view->kind = CHECKPOINT_HUGGING_FACE;
-    view->path = arena_printf(&opened->arena, "%s", path);
-    view->architecture = "";
-    if (!view->path)
-        return error_no_memory(err, "opening a folder");
-    int code = tokenizer_json_read(path, view, &opened->arena, &view->tokenizer, &view->tokenizer_problem, err);
-    view->has_tokenizer = !code && !view->tokenizer_problem;
-    return code;
+    opened->folder = mem_zalloc(sizeof *opened->folder);
+    opened->view.path = arena_strndup(&opened->arena, path, strlen(path));
+    if (!opened->folder || !opened->view.path)
+        return error_no_memory(err, "opening a model folder");
+    return hf_folder_read(opened->folder, &opened->view, &opened->arena, &opened->keys, &opened->names, err);
 }
 
-static bool folder_has_tokenizer(const char *path)
+static int open_gguf(struct opened_checkpoint *opened, const char *path, struct error *err)
 {
-    char name[4096];
-    int length = snprintf(name, sizeof name, "%s/tokenizer.json", path);
-    return length > 0 && (size_t)length < sizeof name && file_exists(name);
+    int code = file_open(path, &opened->file, err);
+    if (code)
+        return code;
+    arena_init(&opened->arena, memory_limit(opened->file));
+    code = fill_from_gguf(opened, err);
+    if (code && code != SAMPAN_EIO) /* errors of reading name the path themselves */
+        error_prefix(err, "opening '%s'", path);
+    return code;
 }
 
 int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct error *err)
@@ -95,19 +87,10 @@ int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err
     struct error ignored;
     err = err ? err : &ignored;
     *checkpoint = NULL;
-    bool is_folder = file_is_folder(path);
-    if (is_folder && !folder_has_tokenizer(path))
-        return refuse_folder(path, err);
     struct opened_checkpoint *opened = mem_zalloc(sizeof *opened);
     if (!opened)
         return error_no_memory(err, "opening a checkpoint");
-    int code = is_folder ? fill_from_folder(opened, path, err) : file_open(path, &opened->file, err);
-    if (!code && !is_folder) {
-        arena_init(&opened->arena, memory_limit(opened->file));
-        code = fill_from_gguf(opened, err);
-        if (code && code != SAMPAN_EIO) /* errors of reading name the path themselves */
-            error_prefix(err, "opening '%s'", path);
-    }
+    int code = file_is_folder(path) ? open_folder(opened, path, err) : open_gguf(opened, path, err);
     if (code)
         checkpoint_close(&opened->view);
     else
@@ -124,6 +107,9 @@ void checkpoint_close(struct checkpoint *checkpoint)
     hash_map_free(&opened->names);
     arena_free(&opened->arena);
     file_close(opened->file);
+    for (size_t i = 0; opened->folder && i < opened->folder->n_files; i++)
+        file_close(opened->folder->files[i]);
+    mem_free(opened->folder);
     mem_free(opened);
 }
 
@@ -181,11 +167,16 @@ int checkpoint_get_float(const struct checkpoint *checkpoint, const char *key, d
     int code = look_up(checkpoint, key, &value, found, err);
     if (code || !value)
         return code;
-    if (value->type != METADATA_FLOAT)
+    double number = value->f;
+    if (checkpoint->kind == CHECKPOINT_HUGGING_FACE && value->type == METADATA_UNSIGNED) /* JSON has one kind of numbers: "rope_theta": 10000 */
+        number = (double)value->u;
+    else if (checkpoint->kind == CHECKPOINT_HUGGING_FACE && value->type == METADATA_SIGNED)
+        number = (double)value->i;
+    else if (value->type != METADATA_FLOAT)
         return refuse_type(key, value, "a float", err);
-    if (!(value->f >= minimum && value->f <= maximum)) /* so that NaN is refused */
-        return error_set(err, SAMPAN_EFORMAT, "metadata '%s' is %g, expected %g to %g", key, value->f, minimum, maximum);
-    *result = value->f;
+    if (!(number >= minimum && number <= maximum)) /* so that NaN is refused */
+        return error_set(err, SAMPAN_EFORMAT, "metadata '%s' is %g, expected %g to %g", key, number, minimum, maximum);
+    *result = number;
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* A checkpoint: one view of a published model, whatever the files. It has metadata (typed key/value pairs), tensors (name, type, shape, where the
  * bytes are) and a tokenizer spec. Opening reads headers only; weights stay in the files until a chip reads them.
  *
- * Kinds: GGUF (one file) now; a folder with config.json and safetensors joins as a second opener with the same view.
+ * Kinds: GGUF (one file), and a folder with config.json and safetensors (one or several), whose metadata is config.json with nested objects flattened by
+ * dots ("rope_scaling.rope_type") and generation_config.json behind "generation_config.".
  * Everything returned belongs to the checkpoint and lives until checkpoint_close. Thread: immutable after opening, any number of readers. */
 #ifndef FILE_CHECKPOINT_H
 #define FILE_CHECKPOINT_H
@@ -54,7 +55,7 @@ struct checkpoint_tensor {
 
 struct checkpoint {
     enum checkpoint_kind kind;
-    const char *path; /* as opened */
+    const char *path;         /* as opened */
     const char *architecture; /* "llama": general.architecture, or architectures[0] of config.json */
     size_t n_metadata;
     const struct metadata_entry *metadata; /* [n_metadata] in file order */
@@ -73,7 +74,8 @@ const struct checkpoint_tensor *checkpoint_find_tensor(const struct checkpoint *
 const struct metadata_value *checkpoint_find(const struct checkpoint *checkpoint, const char *key);            /* NULL: absent */
 
 /* Typed access with range checks. *found may be NULL, then an absent key is SAMPAN_ENOTFOUND; a value of another kind, or outside
- * [minimum, maximum], is SAMPAN_EFORMAT and the message gives key, value and range. Integers of any width and signedness are accepted where they fit. */
+ * [minimum, maximum], is SAMPAN_EFORMAT and the message gives key, value and range. Integers of any width and signedness are accepted where they fit; in a
+ * folder, whose JSON does not tell them apart, an integer also as a float. */
 int checkpoint_get_int(const struct checkpoint *checkpoint, const char *key, int64_t minimum, int64_t maximum, int64_t *value, bool *found, struct error *err);
 int checkpoint_get_float(const struct checkpoint *checkpoint, const char *key, double minimum, double maximum, double *value, bool *found, struct error *err);
 int checkpoint_get_bool(const struct checkpoint *checkpoint, const char *key, bool *value, bool *found, struct error *err);

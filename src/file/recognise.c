@@ -15,7 +15,7 @@ struct beginning {
 };
 
 #define BEGINS(text) text, sizeof(text) - 1
-#define GET_GGUF "sampan opens GGUF files: look for a file of this model that ends in .gguf"
+#define GET_GGUF "sampan opens GGUF files, and folders with config.json and safetensors: look for either of this model"
 
 static const struct beginning beginnings[] = {
     {BEGINS("version https://git-lfs"), SAMPAN_EFORMAT,
@@ -65,28 +65,54 @@ static int refuse_text(const char *text, struct error *err)
     return 0;
 }
 
-int recognise_gguf(const struct file *file, struct error *err)
+/* What the first bytes are known to be, apart from the formats that are read; 0: unknown. */
+static int refuse_known(const unsigned char *bytes, size_t length, struct error *err)
 {
-    unsigned char bytes[RECOGNISE_BYTES + 1] = {0};
-    size_t length = file->size < RECOGNISE_BYTES ? (size_t)file->size : RECOGNISE_BYTES;
-    if (length == 0)
-        return error_set(err, SAMPAN_EFORMAT, "the file is empty, expected a GGUF; fetch it again");
-    int code = file_read(file, 0, bytes, length, err);
-    if (code)
-        return code;
-    if (length < 4)
-        return error_set(err, SAMPAN_EFORMAT, "the file has only %zu bytes, expected a GGUF; fetch it again", length);
-    if (memcmp(bytes, "GGUF", 4) == 0)
-        return 0;
-    /* Before the table: the header length may look like any of its short rows. */
-    if (is_safetensors(bytes, length, file->size))
-        return error_set(err, SAMPAN_EUNSUPPORTED, "this is a safetensors file, which sampan does not read yet; " GET_GGUF);
     for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
         if (length >= beginnings[i].length && memcmp(bytes, beginnings[i].bytes, beginnings[i].length) == 0)
             return error_set(err, beginnings[i].code, "%s", beginnings[i].message);
     if (is_zeros(bytes, length))
         return error_set(err, SAMPAN_EFORMAT, "the file begins with %zu zero bytes: an incomplete download; fetch it again", length);
-    code = refuse_text((const char *)bytes, err);
+    return refuse_text((const char *)bytes, err);
+}
+
+/* The first bytes, NUL-terminated. */
+static int read_beginning(const struct file *file, const char *expected, size_t least, unsigned char bytes[RECOGNISE_BYTES + 1], size_t *length,
+                          struct error *err)
+{
+    *length = file->size < RECOGNISE_BYTES ? (size_t)file->size : RECOGNISE_BYTES;
+    memset(bytes, 0, RECOGNISE_BYTES + 1);
+    if (*length == 0)
+        return error_set(err, SAMPAN_EFORMAT, "the file is empty, expected a %s; fetch it again", expected);
+    int code = file_read(file, 0, bytes, *length, err);
+    if (!code && *length < least)
+        code = error_set(err, SAMPAN_EFORMAT, "the file has only %zu bytes, expected a %s; fetch it again", *length, expected);
+    return code;
+}
+
+int recognise_safetensors(const struct file *file, struct error *err)
+{
+    unsigned char bytes[RECOGNISE_BYTES + 1];
+    size_t length;
+    int code = read_beginning(file, "safetensors file", 10, bytes, &length, err);
+    if (code || is_safetensors(bytes, length, file->size))
+        return code;
+    if (memcmp(bytes, "GGUF", 4) == 0)
+        return error_set(err, SAMPAN_EFORMAT, "this is a GGUF file, not a safetensors one; give its own path instead of the folder's");
+    return bytes[8] == '{' ? 0 : refuse_known(bytes, length, err);
+}
+
+int recognise_gguf(const struct file *file, struct error *err)
+{
+    unsigned char bytes[RECOGNISE_BYTES + 1];
+    size_t length;
+    int code = read_beginning(file, "GGUF", 4, bytes, &length, err);
+    if (code || memcmp(bytes, "GGUF", 4) == 0)
+        return code;
+    /* Before the table: the header length may look like any of its short rows. */
+    if (is_safetensors(bytes, length, file->size))
+        return error_set(err, SAMPAN_EUNSUPPORTED, "this is a safetensors file: give the path of the folder that holds it and its config.json");
+    code = refuse_known(bytes, length, err);
     if (code)
         return code;
     return error_set(err, SAMPAN_EFORMAT, "the first bytes are %02x %02x %02x %02x, expected 'GGUF' (47 47 55 46): this is not a GGUF file", bytes[0], bytes[1],

@@ -8,4 +8,7 @@
  * to do instead. */
 int recognise_gguf(const struct file *file, struct error *err);
 
+/* The same for a safetensors file; 0 also where nothing is known against it: its parser says the rest. */
+int recognise_safetensors(const struct file *file, struct error *err);
+
 #endif

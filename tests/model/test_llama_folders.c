@@ -1,0 +1,217 @@
+/* Model folders (config.json and safetensors) of the Llama family: tiny random bf16 checkpoints give what transformers computes from them in fp32, and a
+ * configuration that asks for other mathematics is refused by name. The folders and goldens under data/ are made by make_llama_goldens.py. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "model/model.h"
+#include "sampan.h"
+
+enum { PATH = 512 };
+
+static const char *const folders[] = {"llama_tied", "llama_biases", "llama_rope_llama3", "llama_rope_linear", "mistral_window", "llama_shards"};
+
+/* ---- goldens ---- */
+
+struct golden {
+    char *bytes;
+    int32_t n_ids, n_vocabulary;
+    const int32_t *ids;
+    const float *logprobs; /* [n_ids, n_vocabulary] */
+};
+
+static void load_golden(const char *folder, struct golden *golden)
+{
+    char path[PATH + 16];
+    size_t length;
+    snprintf(path, sizeof path, "%s/golden.bin", folder);
+    assert_int_equal(file_read_whole(path, 1 << 20, &golden->bytes, &length, NULL), 0);
+    const int32_t *header = (const int32_t *)(const void *)golden->bytes;
+    golden->n_ids = header[0];
+    golden->n_vocabulary = header[1];
+    golden->ids = header + 2;
+    golden->logprobs = (const float *)(const void *)(golden->ids + golden->n_ids);
+    assert_int_equal(length, sizeof(int32_t) * (size_t)(2 + golden->n_ids + golden->n_ids * golden->n_vocabulary));
+}
+
+/* Mean over the positions of the Kullback-Leibler divergence of ours from the golden's distribution, in nats. */
+static double mean_divergence(const struct golden *golden, const struct sampan_logprob *ours)
+{
+    double sum = 0;
+    size_t width = (size_t)golden->n_vocabulary;
+    for (size_t i = 0; i < (size_t)golden->n_ids * width; i++) {
+        double expected = (double)golden->logprobs[i / width * width + (size_t)ours[i].id];
+        sum += exp(expected) * (expected - (double)ours[i].logprob);
+    }
+    return sum / golden->n_ids;
+}
+
+static double divergence_of(const char *folder, const struct golden *golden, const char *chip)
+{
+    sampan_model *model;
+    sampan_engine *engine;
+    struct sampan_logprob *logprobs;
+    struct sampan_engine_options options = {.size = sizeof options, .chip = chip, .max_sequences = 1};
+    if (sampan_model_open(folder, &model) || sampan_engine_open(model, &options, &engine))
+        fail_msg("%s", sampan_error_message());
+    if (sampan_score(engine, golden->ids, (size_t)golden->n_ids, golden->n_vocabulary, &logprobs))
+        fail_msg("%s", sampan_error_message());
+    double divergence = mean_divergence(golden, logprobs);
+    sampan_free(logprobs);
+    sampan_engine_close(engine);
+    sampan_model_close(model);
+    return divergence;
+}
+
+static void folders_give_what_transformers_computes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char folder[PATH];
+        struct golden golden;
+        snprintf(folder, sizeof folder, TEST_DATA "/%s", folders[i]);
+        load_golden(folder, &golden);
+        double reference = divergence_of(folder, &golden, "reference"), cpu = divergence_of(folder, &golden, "cpu");
+        print_message("%s: mean KL reference %.2g, cpu %.2g\n", folders[i], reference, cpu);
+        assert_true(fabs(reference) <= 1e-5);
+        assert_true(fabs(cpu) <= 1e-3);
+        mem_free(golden.bytes);
+    }
+}
+
+/* ---- a configuration changed in one place, over the weights of a good folder ---- */
+
+struct change {
+    const char *folder;
+    const char *from, *to; /* in config.json */
+    int code;
+    const char *saying;
+};
+
+static void write_file(const char *path, const char *text, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A folder with the changed config.json and a link to the weights. */
+static void make_changed(const struct change *change, const char *folder)
+{
+    char path[PATH], target[PATH], changed[1 << 14];
+    char *config;
+    size_t length;
+    snprintf(path, sizeof path, TEST_DATA "/%s/config.json", change->folder);
+    assert_int_equal(file_read_whole(path, 1 << 13, &config, &length, NULL), 0);
+    const char *at = strstr(config, change->from);
+    if (!at)
+        fail_msg("'%s' is not in %s", change->from, path);
+    snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - config), config, change->to, at + strlen(change->from));
+    mem_free(config);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    write_file(path, changed, strlen(changed));
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    snprintf(target, sizeof target, TEST_DATA "/%s/model.safetensors", change->folder);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static void remove_changed(const char *folder)
+{
+    char path[PATH];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void check_change(const struct change *change)
+{
+    char folder[] = "/tmp/sampan_folder_XXXXXX";
+    struct checkpoint *checkpoint;
+    const struct program *program;
+    struct arena arena;
+    struct error err = {0};
+    assert_non_null(mkdtemp(folder));
+    make_changed(change, folder);
+    arena_init(&arena, 1 << 24);
+    int code = checkpoint_open(folder, &checkpoint, &err);
+    if (!code)
+        code = model_write_program(checkpoint, NULL, &arena, &program, &err);
+    checkpoint_close(checkpoint);
+    arena_free(&arena);
+    remove_changed(folder);
+    if (code != change->code || (code && !strstr(err.message, change->saying)))
+        fail_msg("%s -> %s: code %d, '%s', expected %d, '%s'", change->from, change->to, code, err.message, change->code, change->saying);
+}
+
+static void configurations_are_read_or_refused_by_name(void **state)
+{
+    (void)state;
+#define TIED "llama_tied"
+    static const struct change changes[] = {
+        /* other mathematics */
+        {TIED, "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", SAMPAN_EUNSUPPORTED, "metadata 'hidden_act'"},
+        {TIED, "\"hidden_act\"", "\"logit_scale\": 2, \"hidden_act\"", SAMPAN_EUNSUPPORTED, "metadata 'logit_scale' is unknown"},
+        {TIED, "\"hidden_act\"", "\"quantization_config\": {\"quant_method\": \"gptq\"}, \"hidden_act\"", SAMPAN_EUNSUPPORTED,
+         "'quantization_config.quant_method'"},
+        {TIED, "\"hidden_act\"", "\"partial_rotary_factor\": 0.5, \"hidden_act\"", SAMPAN_EUNSUPPORTED, "'partial_rotary_factor'"},
+        {TIED, "\"hidden_act\"", "\"partial_rotary_factor\": 1, \"hidden_act\"", 0, NULL},
+        {TIED, "\"hidden_act\"", "\"sliding_window\": 16, \"hidden_act\"", SAMPAN_EUNSUPPORTED, "'sliding_window' is 16"},
+        {TIED, "\"hidden_act\"", "\"sliding_window\": null, \"hidden_act\"", 0, NULL},
+        {TIED, "\"hidden_act\"", "\"transformers.js_config\": {\"dtype\": {\"cpu\": \"q4\"}}, \"hidden_act\"", 0, NULL},
+        {TIED, "LlamaForCausalLM", "CamelForCausalLM", SAMPAN_EUNSUPPORTED, "CamelForCausalLM"},
+        /* rope */
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"yarn\"", SAMPAN_EUNSUPPORTED, "'yarn'"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"dynamic\"", SAMPAN_EUNSUPPORTED, "'dynamic'"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\"", SAMPAN_ENOTFOUND, "rope_parameters.factor"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": 0", SAMPAN_EFORMAT, "rope_parameters.factor"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": NaN", SAMPAN_EFORMAT, "rope_parameters.factor"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": Infinity", SAMPAN_EFORMAT, "rope_parameters.factor"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": \"linear\", \"factor\": 99999999999999999999999", SAMPAN_EFORMAT, "rope_parameters.factor"},
+        {TIED, "\"rope_type\": \"default\"", "\"rope_type\": 7", SAMPAN_EFORMAT, "rope_parameters.rope_type"},
+        {"llama_rope_llama3", "\"high_freq_factor\": 4.0", "\"high_freq_factor\": 1.0", SAMPAN_EFORMAT, "high_freq_factor"},
+        {"llama_rope_llama3", "\"low_freq_factor\": 1.0", "\"low_freq_factor\": null", SAMPAN_ENOTFOUND, "low_freq_factor"},
+        /* sizes against tensors */
+        {TIED, "\"hidden_size\": 32", "\"hidden_size\": 64", SAMPAN_EFORMAT, "hidden_size"},
+        {TIED, "\"hidden_size\": 32", "\"hidden_size\": -1", SAMPAN_EFORMAT, "metadata 'hidden_size'"},
+        {TIED, "\"hidden_size\": 32", "\"hidden_size\": 32.5", SAMPAN_EFORMAT, "metadata 'hidden_size'"},
+        {TIED, "\"hidden_size\": 32", "\"hidden_size\": null", SAMPAN_ENOTFOUND, "metadata 'hidden_size'"},
+        {TIED, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", SAMPAN_EFORMAT, "multiple of"},
+        {TIED, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", SAMPAN_EUNSUPPORTED, "model.layers.1."},
+        {TIED, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", SAMPAN_ENOTFOUND, "model.layers.2."},
+        {TIED, "\"vocab_size\": 128", "\"vocab_size\": 127", SAMPAN_EFORMAT, "vocab_size"},
+        /* the head, biases */
+        {TIED, "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false", SAMPAN_ENOTFOUND, "lm_head.weight"},
+        {TIED, "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": \"yes\"", SAMPAN_EFORMAT, "tie_word_embeddings"},
+        {TIED, "\"attention_bias\": false", "\"attention_bias\": true", SAMPAN_ENOTFOUND, "q_proj.bias"},
+        {"llama_biases", "\"attention_bias\": true", "\"attention_bias\": false", SAMPAN_EUNSUPPORTED, "q_proj.bias"},
+        {"llama_biases", "\"mlp_bias\": true", "\"mlp_bias\": false", SAMPAN_EUNSUPPORTED, "gate_proj.bias"},
+        {"llama_biases", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", 0, NULL},
+        /* a window that reaches over the whole context is none */
+        {"mistral_window", "\"sliding_window\": 8", "\"sliding_window\": 128", 0, NULL},
+        {"mistral_window", "\"sliding_window\": 8", "\"sliding_window\": 0", SAMPAN_EFORMAT, "sliding_window"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        check_change(&changes[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_give_what_transformers_computes),
+        cmocka_unit_test(configurations_are_read_or_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
