@@ -32,6 +32,7 @@ void attention_write(struct decoder_writer *writer)
         .out = writer->attended,
         .n_heads = decoder->n_heads,
         .scale = decoder->attention_scale,
+        .window = decoder->window,
         .group = writer->group,
         .layer = writer->layer,
     };

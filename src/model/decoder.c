@@ -6,15 +6,15 @@
 
 enum decoder_size { SIZE_HIDDEN, SIZE_QUERY, SIZE_KEY, SIZE_VALUE, SIZE_ATTENDED, SIZE_FEED_FORWARD, SIZE_VOCABULARY, SIZE_COUNT };
 
-/* Where a size comes from, for messages. */
-static const char *const size_origins[SIZE_COUNT] = {
-    [SIZE_HIDDEN] = "embedding_length",
-    [SIZE_QUERY] = "attention.head_count * attention.key_length",
-    [SIZE_KEY] = "attention.head_count_kv * attention.key_length",
-    [SIZE_VALUE] = "attention.head_count_kv * attention.value_length",
-    [SIZE_ATTENDED] = "attention.head_count * attention.value_length",
-    [SIZE_FEED_FORWARD] = "feed_forward_length",
-    [SIZE_VOCABULARY] = "vocab_size",
+/* Where a size comes from in GGUF and in config.json, for messages. */
+static const char *const size_origins[SIZE_COUNT][2] = {
+    [SIZE_HIDDEN] = {"embedding_length", "hidden_size"},
+    [SIZE_QUERY] = {"attention.head_count * attention.key_length", "num_attention_heads * head_dim"},
+    [SIZE_KEY] = {"attention.head_count_kv * attention.key_length", "num_key_value_heads * head_dim"},
+    [SIZE_VALUE] = {"attention.head_count_kv * attention.value_length", "num_key_value_heads * head_dim"},
+    [SIZE_ATTENDED] = {"attention.head_count * attention.value_length", "num_attention_heads * head_dim"},
+    [SIZE_FEED_FORWARD] = {"feed_forward_length", "intermediate_size"},
+    [SIZE_VOCABULARY] = {"vocab_size", "vocab_size"},
 };
 
 static int32_t size_of(const struct decoder *decoder, enum decoder_size size)
@@ -32,7 +32,8 @@ static int32_t size_of(const struct decoder *decoder, enum decoder_size size)
 }
 
 struct tensor_row {
-    const char *gguf; /* name without "blk.N." and ".weight" */
+    const char *gguf;         /* name without "blk.N." and ".weight" */
+    const char *hugging_face; /* name without "model.layers.N." and ".weight" */
     bool is_per_layer;
     const char *label; /* for a person */
     enum weight_role role;
@@ -41,18 +42,18 @@ struct tensor_row {
 };
 
 static const struct tensor_row tensor_rows[DECODER_TENSOR_COUNT] = {
-    [DECODER_EMBEDDING] = {"token_embd", false, "token embedding", WEIGHT_EMBEDDING, SIZE_VOCABULARY, SIZE_HIDDEN},
-    [DECODER_ATTENTION_NORM] = {"attn_norm", true, "attention norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
-    [DECODER_QUERY] = {"attn_q", true, "attention query", WEIGHT_LINEAR, SIZE_QUERY, SIZE_HIDDEN},
-    [DECODER_KEY] = {"attn_k", true, "attention key", WEIGHT_LINEAR, SIZE_KEY, SIZE_HIDDEN},
-    [DECODER_VALUE] = {"attn_v", true, "attention value", WEIGHT_LINEAR, SIZE_VALUE, SIZE_HIDDEN},
-    [DECODER_ATTENTION_OUTPUT] = {"attn_output", true, "attention output", WEIGHT_LINEAR, SIZE_HIDDEN, SIZE_ATTENDED},
-    [DECODER_FEED_FORWARD_NORM] = {"ffn_norm", true, "feed-forward norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
-    [DECODER_GATE] = {"ffn_gate", true, "feed-forward gate", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
-    [DECODER_UP] = {"ffn_up", true, "feed-forward up", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
-    [DECODER_DOWN] = {"ffn_down", true, "feed-forward down", WEIGHT_LINEAR, SIZE_HIDDEN, SIZE_FEED_FORWARD},
-    [DECODER_FINAL_NORM] = {"output_norm", false, "final norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
-    [DECODER_HEAD] = {"output", false, "output head", WEIGHT_LINEAR, SIZE_VOCABULARY, SIZE_HIDDEN},
+    [DECODER_EMBEDDING] = {"token_embd", "model.embed_tokens", false, "token embedding", WEIGHT_EMBEDDING, SIZE_VOCABULARY, SIZE_HIDDEN},
+    [DECODER_ATTENTION_NORM] = {"attn_norm", "input_layernorm", true, "attention norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
+    [DECODER_QUERY] = {"attn_q", "self_attn.q_proj", true, "attention query", WEIGHT_LINEAR, SIZE_QUERY, SIZE_HIDDEN},
+    [DECODER_KEY] = {"attn_k", "self_attn.k_proj", true, "attention key", WEIGHT_LINEAR, SIZE_KEY, SIZE_HIDDEN},
+    [DECODER_VALUE] = {"attn_v", "self_attn.v_proj", true, "attention value", WEIGHT_LINEAR, SIZE_VALUE, SIZE_HIDDEN},
+    [DECODER_ATTENTION_OUTPUT] = {"attn_output", "self_attn.o_proj", true, "attention output", WEIGHT_LINEAR, SIZE_HIDDEN, SIZE_ATTENDED},
+    [DECODER_FEED_FORWARD_NORM] = {"ffn_norm", "post_attention_layernorm", true, "feed-forward norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
+    [DECODER_GATE] = {"ffn_gate", "mlp.gate_proj", true, "feed-forward gate", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
+    [DECODER_UP] = {"ffn_up", "mlp.up_proj", true, "feed-forward up", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
+    [DECODER_DOWN] = {"ffn_down", "mlp.down_proj", true, "feed-forward down", WEIGHT_LINEAR, SIZE_HIDDEN, SIZE_FEED_FORWARD},
+    [DECODER_FINAL_NORM] = {"output_norm", "model.norm", false, "final norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
+    [DECODER_HEAD] = {"output", "lm_head", false, "output head", WEIGHT_LINEAR, SIZE_VOCABULARY, SIZE_HIDDEN},
 };
 
 /* ---- Adding weights and operations. */
@@ -64,11 +65,18 @@ static int32_t keep_failure(struct decoder_writer *writer, int status)
     return -1;
 }
 
-static const char *tensor_name(struct decoder_writer *writer, enum decoder_tensor tensor, const char *suffix)
+const char *decoder_tensor_name(const struct checkpoint *checkpoint, struct arena *arena, enum decoder_tensor tensor, int32_t layer, const char *suffix)
 {
     const struct tensor_row *row = &tensor_rows[tensor];
-    const char *name = row->is_per_layer ? arena_printf(writer->arena, "blk.%d.%s.%s", writer->layer, row->gguf, suffix)
-                                         : arena_printf(writer->arena, "%s.%s", row->gguf, suffix);
+    bool is_gguf = checkpoint->kind == CHECKPOINT_GGUF;
+    const char *name = is_gguf ? row->gguf : row->hugging_face;
+    return row->is_per_layer ? arena_printf(arena, "%s.%d.%s.%s", is_gguf ? "blk" : "model.layers", layer, name, suffix)
+                             : arena_printf(arena, "%s.%s", name, suffix);
+}
+
+static const char *tensor_name(struct decoder_writer *writer, enum decoder_tensor tensor, const char *suffix)
+{
+    const char *name = decoder_tensor_name(writer->source->checkpoint, writer->arena, tensor, writer->layer, suffix);
     if (!name)
         keep_failure(writer, error_no_memory(writer->err, "writing a program"));
     return name;
@@ -118,12 +126,13 @@ static int32_t add_named_weight(struct decoder_writer *writer, const char *label
 
 static struct weight_shape shape_of(const struct decoder_writer *writer, const struct tensor_row *row)
 {
+    enum checkpoint_kind kind = writer->source->checkpoint->kind;
     return (struct weight_shape){
         .role = row->role,
         .rows = size_of(writer->decoder, row->rows),
         .columns = size_of(writer->decoder, row->columns),
-        .rows_from = size_origins[row->rows],
-        .columns_from = size_origins[row->columns],
+        .rows_from = size_origins[row->rows][kind],
+        .columns_from = size_origins[row->columns][kind],
     };
 }
 
@@ -190,11 +199,16 @@ static void add_buffers(struct decoder_writer *writer)
         *buffers[i].index = program_add_buffer(writer->builder, buffers[i].name, size_of(writer->decoder, buffers[i].width), ROWS_TOKENS);
 }
 
-/* A file without a head shares the embedding's tensor ("tied"): a second logical weight over the same bytes. */
+/* A GGUF without a head shares the embedding's tensor ("tied"): a second logical weight over the same bytes. */
 static int32_t add_head_weight(struct decoder_writer *writer)
 {
     const char *name = tensor_name(writer, DECODER_HEAD, "weight");
-    if (!name || checkpoint_find_tensor(writer->source->checkpoint, name))
+    const struct decoder *decoder = writer->decoder;
+    if (!name)
+        return -1;
+    if (decoder->is_head_tied)
+        model_source_find(writer->source, name); /* known, and not used */
+    else if (decoder->is_head_required || checkpoint_find_tensor(writer->source->checkpoint, name))
         return decoder_add_weight(writer, DECODER_HEAD, 0);
     const struct weight_shape shape = shape_of(writer, &tensor_rows[DECODER_HEAD]);
     return add_named_weight(writer, "output head, tied to the embedding", tensor_name(writer, DECODER_EMBEDDING, "weight"), &shape, 0);
@@ -271,7 +285,8 @@ int decoder_write_program(const struct decoder *decoder, struct model_source *so
     add_buffers(&writer);
     writer.group = program_add_group(writer.builder, &(struct program_cache_group){
                                                          .name = "attention",
-                                                         .kind = CACHE_FULL_ATTENTION,
+                                                         .kind = decoder->window ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION,
+                                                         .window = decoder->window,
                                                          .n_layers = decoder->n_layers,
                                                          .n_kv_heads = decoder->n_kv_heads,
                                                          .key_width = decoder->key_width,

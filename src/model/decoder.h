@@ -8,6 +8,8 @@
 #ifndef MODEL_DECODER_H
 #define MODEL_DECODER_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "chip/program.h"
 #include "model/model.h"
@@ -31,6 +33,9 @@ struct decoder {
     float attention_scale;
     float norm_epsilon;
     float embed_scale;
+    int32_t window;        /* positions that attention sees, its own included; 0: all */
+    bool is_head_tied;     /* the head is the embedding even where the file has a head (config.json's tie_word_embeddings) */
+    bool is_head_required; /* without a head in the file the head is not tied, the file is incomplete (config.json) */
 };
 
 /* Tensors of a decoder. Which names they have in which kind of file is a table in decoder.c. */
@@ -78,6 +83,8 @@ int decoder_write_program(const struct decoder *decoder, struct model_source *so
 int32_t decoder_add_weight(struct decoder_writer *writer, enum decoder_tensor tensor, int32_t unit_columns);
 /* Its bias, or -1 where the file has none. */
 int32_t decoder_add_bias(struct decoder_writer *writer, enum decoder_tensor tensor);
+/* The name of a tensor in the checkpoint's kind of file, in the arena; layer: -1 outside layers; suffix "weight" or "bias". NULL: out of memory. */
+const char *decoder_tensor_name(const struct checkpoint *checkpoint, struct arena *arena, enum decoder_tensor tensor, int32_t layer, const char *suffix);
 /* outs[i] = tensors[i] of x, biases included. */
 void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs,
                         int32_t unit_columns);

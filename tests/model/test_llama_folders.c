@@ -58,8 +58,8 @@ static double mean_divergence(const struct golden *golden, const struct sampan_l
 
 static double divergence_of(const char *folder, const struct golden *golden, const char *chip)
 {
-    sampan_model *model;
-    sampan_engine *engine;
+    sampan_model *model = NULL;
+    sampan_engine *engine = NULL;
     struct sampan_logprob *logprobs;
     struct sampan_engine_options options = {.size = sizeof options, .chip = chip, .max_sequences = 1};
     if (sampan_model_open(folder, &model) || sampan_engine_open(model, &options, &engine))
