@@ -58,7 +58,8 @@ SAMPAN_API void sampan_free(void *memory);            /* what the library handed
 
 /* ---- Models. */
 
-/* Opens a GGUF file. Weights stay in the file until an engine loads them, so the file must stay as it is while engines of this model live.
+/* Opens a GGUF file, or a folder with config.json, safetensors and tokenizer.json. Weights stay in the files until an engine loads them, so they must
+ * stay as they are while engines of this model live.
  * An architecture that no engine can run opens too: it can be described, and its tokenizer used. */
 SAMPAN_API int sampan_model_open(const char *path, sampan_model **model);
 SAMPAN_API void sampan_model_close(sampan_model *model); /* NULL is legal */

@@ -162,8 +162,12 @@ static void append_token(struct inspection *inspection, int32_t id)
 {
     const char *text;
     size_t length;
+    if (id < 0) {
+        buffer_append_string(&inspection->out, "none");
+        return;
+    }
     buffer_printf(&inspection->out, "%" PRId32, id);
-    if (id >= 0 && !sampan_token_text(inspection->session.model, id, &text, &length)) {
+    if (!sampan_token_text(inspection->session.model, id, &text, &length)) {
         buffer_append_char(&inspection->out, ' ');
         json_append_string(&inspection->out, text, length);
     }

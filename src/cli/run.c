@@ -471,8 +471,8 @@ const struct command run_command = {
     1,
     run_options,
     run_examples,
-    "MODEL is a GGUF file; without it the environment variable SAMPAN_MODEL or the default model. In a chat /help lists the commands, Ctrl-C stops an answer "
-    "and\n"
-    "Ctrl-D leaves. In a pipe every line is a message, and only the answers are printed; they and --prompt are greedy unless a sampling option is given.",
+    "MODEL is a GGUF file or a model's folder; without it the environment variable SAMPAN_MODEL or the default model. In a chat /help lists the\n"
+    "commands, Ctrl-C stops an answer and Ctrl-D leaves. In a pipe every line is a message, and only the answers are printed; they and --prompt are\n"
+    "greedy unless a sampling option is given.",
     run_run,
 };

@@ -67,7 +67,7 @@ int session_find_model(const struct arguments *arguments, struct buffer *path)
     else if (file_exists(DEFAULT_MODEL))
         buffer_append_string(path, DEFAULT_MODEL);
     else if (!find_beside_program(path))
-        return cli_fail("no model was named and the default one (%s) is not here; ./run fetches it, or name a GGUF file", DEFAULT_MODEL);
+        return cli_fail("no model was named and the default one (%s) is not here; ./run fetches it, or name a GGUF file or a model's folder", DEFAULT_MODEL);
     if (path->failed)
         return cli_fail("the path of the model is longer than %d bytes", PATH_LIMIT);
     return EXIT_OK;
