@@ -116,6 +116,11 @@ class Case(unittest.TestCase):
         return err
 
     def terminal(self, *arguments, **options):
+        try:
+            for end in os.openpty():
+                os.close(end)
+        except OSError as error:
+            self.skipTest(f"no pseudo terminals here: {error}")
         terminal = Terminal(*arguments, **options)
         self.addCleanup(terminal.close)
         return terminal
