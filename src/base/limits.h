@@ -47,7 +47,6 @@
 #define LIMIT_QUEUED_REQUESTS 65536
 #define LIMIT_STOP_STRINGS 64     /* per request */
 #define LIMIT_STOP_STRING 4096    /* bytes */
-#define LIMIT_CHOICES 128         /* n of one request */
 #define LIMIT_LOGPROBS 1024       /* alternatives reported per token; parity tools compare some hundred */
 
 #endif
