@@ -2,8 +2,9 @@
  *
  * A chip compiles a program into a plan once (weights in its own layout, buffers, caches, perhaps captured graphs) and runs the plan every step. Submission is
  * asynchronous: submit returns as soon as the step is accepted, wait gives its result; up to max_steps_in_flight steps may be between the two,
- * executed in order. A chip with synchronous execution may do all the work in submit. No host decision is needed inside a step: everything a step
- * varies by is in the step's arrays.
+ * executed in order. A chip may run a step whenever it likes between the two, all of it inside submit or inside wait included; so nothing but wait says
+ * that a step has begun. A refused submit (any code but 0) consumes nothing: no edit ran, the step in flight and "the previous step" are what they were,
+ * and the caller may change the step and submit again. No host decision is needed inside a step: everything a step varies by is in the step's arrays.
  *
  * A chip never aborts the process: every function returns 0 or a negative SAMPAN_E... with the operation, the shape and the chip's own message.
  * After SAMPAN_ELOST the plan is dead: only plan_free and close may be called; another open may find the device well again.
@@ -32,9 +33,9 @@ struct chip_description {
     char name[128];        /* "AMD EPYC 9454, 2 workers, avx512" for a person */
     char numerics_id[128]; /* kind, dialect, kernel generation: "cpu:avx512:1"; the plan adds weight and cache types and S */
     enum chip_guarantee guarantee;
-    uint64_t memory_total;     /* bytes the chip may use; 0: unknown */
-    uint64_t memory_available; /* now */
-    int32_t block_tokens;      /* preferred tokens per cache block */
+    uint64_t memory_total;       /* bytes the chip may use; 0: unknown */
+    uint64_t memory_available;   /* now */
+    int32_t block_tokens;        /* preferred tokens per cache block */
     int32_t max_steps_in_flight; /* 1: submit before wait, one at a time */
     int32_t max_top;             /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
     enum tensor_type cache_type; /* preferred element type of keys and values: what an executor takes when nothing else is asked */
@@ -42,14 +43,14 @@ struct chip_description {
 
 /* Sizes a plan is compiled for; the step never exceeds them. */
 struct plan_limits {
-    int32_t max_tokens;     /* rows of a step */
-    int32_t max_sequences;  /* of a step, and slots */
+    int32_t max_tokens;    /* rows of a step */
+    int32_t max_sequences; /* of a step, and slots */
     int32_t max_logit_rows;
-    int32_t max_context;    /* positions of one sequence */
-    int32_t block_tokens;   /* tokens per cache block, a divisor of ATTENTION_SPAN; 0: the chip's preference */
+    int32_t max_context;               /* positions of one sequence */
+    int32_t block_tokens;              /* tokens per cache block, a divisor of ATTENTION_SPAN; 0: the chip's preference */
     int32_t n_blocks[STEP_MAX_GROUPS]; /* per cache group of the program */
-    enum tensor_type cache_type; /* TENSOR_F16, TENSOR_BF16 or TENSOR_F32; refused where unsupported */
-    bool keep_buffers; /* every buffer keeps its own memory so that plan_read_buffer sees it after a step (checkchip, debugging) */
+    enum tensor_type cache_type;       /* TENSOR_F16, TENSOR_BF16 or TENSOR_F32; refused where unsupported */
+    bool keep_buffers;                 /* every buffer keeps its own memory so that plan_read_buffer sees it after a step (checkchip, debugging) */
 };
 
 struct plan_description {
@@ -66,6 +67,7 @@ struct progress {
     void *self;
 };
 
+struct buffer;
 struct chip; /* each implementation has its own; the first member is `const struct chip_interface *interface` */
 struct plan; /* ditto */
 
@@ -80,7 +82,8 @@ struct chip_interface {
     int (*open)(const char *profile, const char *options, struct chip **chip, struct error *err);
     void (*close)(struct chip *chip); /* after its plans were freed; NULL is legal */
     void (*describe)(const struct chip *chip, struct chip_description *description);
-    /* 0: well. Otherwise a code and the chip's own words. Cheap enough to be called between steps. */
+    /* 0: well. Otherwise a code and the chip's own words. Cheap enough to be asked between steps, while steps are in flight included: an executor does so
+     * once a second. */
     int (*health)(struct chip *chip, struct error *err);
 
     /* Can this profile run this operation? Data only: no hardware is touched, so port/ asks it for chips that are not there. 0, or SAMPAN_EUNSUPPORTED with the
@@ -94,11 +97,15 @@ struct chip_interface {
     void (*plan_free)(struct plan *plan); /* waits for what is in flight; NULL is legal */
     void (*plan_describe)(const struct plan *plan, struct plan_description *description);
 
-    /* Accepts a step. The step and its arrays stay unchanged until it was waited for. SAMPAN_EBUSY when max_steps_in_flight are out. */
+    /* Reads the plan aloud: what became of the weights (layout, error of a new quantisation), what was fused, where memory went. NULL: nothing to tell. */
+    void (*plan_print)(const struct plan *plan, struct buffer *out);
+
+    /* Accepts a step. The step and its arrays stay unchanged until it was waited for (a chip with its own memory may have copied them before). SAMPAN_EBUSY
+     * when max_steps_in_flight are out. Row sources ("the token of row r") are resolved on the chip: no result needs to have reached the host. */
     int (*plan_submit)(struct plan *plan, const struct step *step, struct error *err);
-    /* The oldest step in flight: waits at most timeout_ns (UINT64_MAX: for ever), SAMPAN_ETIMEOUT when it is not done. A step that failed gives its
-       error here or
-     * in submit. The result's arrays stay valid until the next wait. */
+    /* The oldest step in flight: waits at most timeout_ns (UINT64_MAX: for ever), SAMPAN_ETIMEOUT when it is not done. A step that failed gives its error
+     * here or in submit. A device that does nothing any more is no time-out but, after a deadline of the chip's own, SAMPAN_ELOST. The result's arrays lie
+     * on the host and stay valid until the next wait. */
     int (*plan_wait)(struct plan *plan, uint64_t timeout_ns, struct step_result *result, struct error *err);
 
     /* Raw access to a program buffer, float [n_rows, width]: checkchip and debugging. Needs keep_buffers; no step may be in flight. */

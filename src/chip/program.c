@@ -105,11 +105,19 @@ void op_get_operands(const struct op *op, struct op_operands *operands)
 
 /* ---- Sizes. */
 
+/* Where segment `i` of the whole begins. */
+static int64_t segment_start(const struct logical_weight *weight, int64_t i)
+{
+    int64_t segments = weight->whole_segments ? weight->whole_segments : weight->segments;
+    int64_t columns = weight->whole_segments ? weight->whole_columns : weight->columns;
+    return i * (columns / weight->unit_columns) / segments * weight->unit_columns;
+}
+
 bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *first, int64_t *last)
 {
-    int64_t units = weight->columns / weight->unit_columns;
-    *first = i * units / weight->segments * weight->unit_columns;
-    *last = (i + 1) * units / weight->segments * weight->unit_columns;
+    int64_t skipped = segment_start(weight, weight->first_segment);
+    *first = segment_start(weight, weight->first_segment + i) - skipped;
+    *last = segment_start(weight, weight->first_segment + i + 1) - skipped;
     return *first < *last;
 }
 
@@ -142,14 +150,19 @@ uint64_t program_weight_bytes(const struct program *program)
     return bytes;
 }
 
+uint64_t cache_group_elements(const struct program_cache_group *group)
+{
+    uint64_t elements = 0;
+    for (int32_t i = 0; i < group->n_streams; i++)
+        elements += (uint64_t)group->streams[i].n_heads * (uint64_t)group->streams[i].width;
+    return elements;
+}
+
 uint64_t program_cache_bytes_per_token(const struct program *program, int element_bytes)
 {
     uint64_t elements = 0;
-    for (int32_t g = 0; g < program->n_groups; g++) {
-        const struct program_cache_group *group = &program->groups[g];
-        uint64_t width = (uint64_t)group->n_kv_heads * ((uint64_t)group->key_width + (uint64_t)group->value_width);
-        elements += (uint64_t)group->n_layers * width;
-    }
+    for (int32_t g = 0; g < program->n_groups; g++)
+        elements += (uint64_t)program->groups[g].n_layers * cache_group_elements(&program->groups[g]);
     return elements * (uint64_t)element_bytes;
 }
 
@@ -170,6 +183,7 @@ struct program_builder {
     struct list weights; /* struct logical_weight */
     struct list groups;  /* struct program_cache_group */
     struct list ops;     /* struct op */
+    int32_t layer;       /* of the operations being added, -1: none */
     int failed;          /* 0, or the code of the first failure */
 };
 
@@ -179,6 +193,7 @@ int program_builder_create(struct arena *arena, const char *name, struct program
     if (!made)
         return error_no_memory(err, "beginning a program");
     made->arena = arena;
+    made->layer = -1;
     made->name = arena_strndup(arena, name, strlen(name));
     if (!made->name)
         return error_no_memory(err, "beginning a program");
@@ -246,12 +261,20 @@ int32_t program_add_group(struct program_builder *builder, const struct program_
 {
     struct program_cache_group copy = *group;
     copy.name = copy_text(builder, group->name);
+    for (int32_t i = 0; i < CACHE_MAX_STREAMS; i++)
+        copy.streams[i].name = copy_text(builder, group->streams[i].name);
     return append_item(builder, &builder->groups, &copy, sizeof copy);
+}
+
+void program_set_layer(struct program_builder *builder, int32_t layer)
+{
+    builder->layer = layer;
 }
 
 void program_add_op(struct program_builder *builder, const struct op *op)
 {
     struct op copy = *op;
+    copy.layer = builder->layer;
     copy.label = copy_text(builder, op->label);
     append_item(builder, &builder->ops, &copy, sizeof copy);
 }

@@ -63,16 +63,33 @@ struct logical_weight {
      * sums are joined as a binary tree of adjacent halves in fp32. 1: one segment. */
     int32_t segments;
     int32_t unit_columns;
+    /* A shard holds the columns of the adjacent segments first_segment .. first_segment + segments - 1 of a whole of whole_columns columns in whole_segments
+     * segments, with the whole's bounds; first_segment is a multiple of `segments`, so that a shard is a subtree and partial sums of shards join to the
+     * whole's bits. whole_segments 0: no shard. (Who holds other runs of segments writes one weight for each aligned run.) */
+    int32_t first_segment;
+    int32_t whole_segments;
+    int64_t whole_columns;
 };
 
 /* ---- Cache groups: state per token or per sequence, in blocks. */
 
 enum cache_kind {
-    CACHE_FULL_ATTENTION,    /* keys and values of all positions */
-    CACHE_SLIDING_WINDOW,    /* ... of the last `window` positions */
-    CACHE_LATENT,            /* MLA's compressed keys and values */
-    CACHE_SPARSE_INDEX,      /* DSA's indexer keys */
-    CACHE_RECURRENT_STATE,   /* per sequence, not per token */
+    CACHE_FULL_ATTENTION,  /* keys and values of all positions */
+    CACHE_SLIDING_WINDOW,  /* ... of the last `window` positions */
+    CACHE_LATENT,          /* MLA's compressed keys and values */
+    CACHE_SPARSE_INDEX,    /* DSA's indexer keys */
+    CACHE_RECURRENT_STATE, /* per sequence, not per token */
+};
+
+/* What is kept per token and layer: one stream for each kind of row. Attention keeps CACHE_KEYS and CACHE_VALUES (with as many heads each); latent attention
+ * keeps the compressed row and its rotated part, a sparse index the indexer's key. */
+#define CACHE_MAX_STREAMS 4
+enum { CACHE_KEYS, CACHE_VALUES }; /* streams of an attention group */
+
+struct cache_stream {
+    const char *name;
+    int32_t n_heads;
+    int32_t width; /* elements of one head */
 };
 
 struct program_cache_group {
@@ -80,25 +97,20 @@ struct program_cache_group {
     enum cache_kind kind;
     int32_t window;   /* positions; 0 unless CACHE_SLIDING_WINDOW */
     int32_t n_layers; /* layers that keep state in this group; ops name (group, layer index within the group) */
-    /* Elements per token and layer of each stream: attention keeps keys [n_kv_heads * key_width] and values [n_kv_heads * value_width]. */
-    int32_t n_kv_heads;
-    int32_t key_width;
-    int32_t value_width;
+    int32_t n_streams;
+    struct cache_stream streams[CACHE_MAX_STREAMS];
 };
+
+/* The streams of an attention group, as an initialiser. */
+#define ATTENTION_STREAMS(heads, key_width, value_width)                                                                                                       \
+    .n_streams = 2, .streams = {[CACHE_KEYS] = {"keys", heads, key_width}, [CACHE_VALUES] = {"values", heads, value_width}}
+
+/* Elements per token and layer, all streams. */
+uint64_t cache_group_elements(const struct program_cache_group *group);
 
 /* ---- Operations. x, y: indices of buffers. w: indices of logical weights. -1 = none. */
 
-enum op_kind {
-    OP_EMBED,
-    OP_NORM,
-    OP_LINEAR,
-    OP_ROPE_CACHE,
-    OP_ATTENTION,
-    OP_GATED_ACTIVATION,
-    OP_SELECT_ROWS,
-    OP_LOGITS,
-    OP_KIND_COUNT
-};
+enum op_kind { OP_EMBED, OP_NORM, OP_LINEAR, OP_ROPE_CACHE, OP_ATTENTION, OP_GATED_ACTIVATION, OP_SELECT_ROWS, OP_LOGITS, OP_KIND_COUNT };
 
 /* out[r] = table[token[r]] * scale. Exact per element (one rounding for the scale when it is not 1). */
 struct op_embed {
@@ -143,11 +155,11 @@ struct op_linear {
 enum rope_pairing { ROPE_HALVES, ROPE_ADJACENT };
 
 struct op_rope_cache {
-    int32_t query, key, value; /* buffers [n_heads * key_width], [n_kv_heads * key_width], [n_kv_heads * value_width] */
+    int32_t query, key, value;    /* buffers [n_heads * key_width], [n_kv_heads * key_width], [n_kv_heads * value_width] */
     int32_t query_norm, key_norm; /* WEIGHT_VECTOR [key_width] or -1 */
     float norm_epsilon;
     int32_t n_heads;
-    int32_t rotary_width;      /* even, at most key_width; 0: no rotation */
+    int32_t rotary_width; /* even, at most key_width; 0: no rotation */
     enum rope_pairing pairing;
     const double *frequencies; /* [rotary_width / 2], radians per position, scaling rules already applied; lives as long as the program */
     float magnitude;           /* of cos and sin; 1 unless a scaling rule says otherwise */
@@ -193,6 +205,7 @@ struct op_logits {
 struct op {
     enum op_kind kind;
     const char *label; /* "layer 3 attention output": for printing, messages and profiles */
+    int32_t layer;     /* of the model, 0 .. n_layers - 1; -1: in none. Stages of a pipeline cut here (the builder fills it in) */
     union {
         struct op_embed embed;
         struct op_norm norm;
@@ -251,7 +264,7 @@ void program_print(const struct program *program, bool whole, struct buffer *out
 /* The number of inputs of a program (see program_check); *first names one. */
 int32_t program_count_inputs(const struct program *program, int32_t *first);
 
-/* Columns [*first, *last) of segment i of a weight (see logical_weight); false where it is empty. */
+/* Columns [*first, *last) of segment i of a weight or shard (see logical_weight), counted from the weight's own first column; false where it is empty. */
 bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *first, int64_t *last);
 
 /* ---- Building: a small growing builder on an arena, used by model/ and by tests. Functions return the new index; a failure (memory, limits) is kept
@@ -263,7 +276,9 @@ int program_builder_create(struct arena *arena, const char *name, struct program
 int32_t program_add_buffer(struct program_builder *builder, const char *name, int32_t width, enum buffer_rows rows);
 int32_t program_add_weight(struct program_builder *builder, const struct logical_weight *weight); /* copies it and its parts */
 int32_t program_add_group(struct program_builder *builder, const struct program_cache_group *group);
-void program_add_op(struct program_builder *builder, const struct op *op); /* copies it, label included */
+/* The layer of the operations added from here on; -1, as at the beginning: in none. */
+void program_set_layer(struct program_builder *builder, int32_t layer);
+void program_add_op(struct program_builder *builder, const struct op *op); /* copies it, label included; `layer` is the builder's */
 /* Runs program_check; *program lives in the arena. */
 int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program,
                            struct error *err);

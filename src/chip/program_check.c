@@ -144,8 +144,8 @@ static int check_cache(const struct check *check, int32_t group, int32_t layer, 
         return fail(check, "cache group '%s' does not hold keys and values", found->name);
     if (layer < 0 || layer >= found->n_layers)
         return fail(check, "layer %d of cache group '%s', which has %d", layer, found->name, found->n_layers);
-    if (n_heads < 1 || n_heads > LIMIT_HEADS || n_heads % found->n_kv_heads)
-        return fail(check, "%d heads, expected a multiple of the cache's %d, at most %d", n_heads, found->n_kv_heads, LIMIT_HEADS);
+    if (n_heads < 1 || n_heads > LIMIT_HEADS || n_heads % found->streams[CACHE_KEYS].n_heads)
+        return fail(check, "%d heads, expected a multiple of the cache's %d, at most %d", n_heads, found->streams[CACHE_KEYS].n_heads, LIMIT_HEADS);
     return 0;
 }
 
@@ -156,23 +156,23 @@ static int check_rope_cache(const struct check *check)
     if (status)
         return status;
     const struct program_cache_group *group = &check->program->groups[rope->group];
-    status = check_buffer(check, "query", rope->query, (int64_t)rope->n_heads * group->key_width, ROWS_TOKENS);
+    status = check_buffer(check, "query", rope->query, (int64_t)rope->n_heads * group->streams[CACHE_KEYS].width, ROWS_TOKENS);
     if (!status)
-        status = check_buffer(check, "key", rope->key, (int64_t)group->n_kv_heads * group->key_width, ROWS_TOKENS);
+        status = check_buffer(check, "key", rope->key, (int64_t)group->streams[CACHE_KEYS].n_heads * group->streams[CACHE_KEYS].width, ROWS_TOKENS);
     if (!status)
-        status = check_buffer(check, "value", rope->value, (int64_t)group->n_kv_heads * group->value_width, ROWS_TOKENS);
+        status = check_buffer(check, "value", rope->value, (int64_t)group->streams[CACHE_VALUES].n_heads * group->streams[CACHE_VALUES].width, ROWS_TOKENS);
     if (!status)
-        status = check_vector(check, "the query norm", rope->query_norm, group->key_width);
+        status = check_vector(check, "the query norm", rope->query_norm, group->streams[CACHE_KEYS].width);
     if (!status)
-        status = check_vector(check, "the key norm", rope->key_norm, group->key_width);
+        status = check_vector(check, "the key norm", rope->key_norm, group->streams[CACHE_KEYS].width);
     if (status)
         return status;
     if (rope->query == rope->key || rope->query == rope->value || rope->key == rope->value)
         return fail(check, "query, key and value must be different buffers");
     if (rope->pairing != ROPE_HALVES && rope->pairing != ROPE_ADJACENT)
         return fail(check, "unknown pairing %d of the rotation", (int)rope->pairing);
-    if (rope->rotary_width < 0 || rope->rotary_width % 2 || rope->rotary_width > group->key_width)
-        return fail(check, "a rotary width of %d, expected an even number of at most the head width %d", rope->rotary_width, group->key_width);
+    if (rope->rotary_width < 0 || rope->rotary_width % 2 || rope->rotary_width > group->streams[CACHE_KEYS].width)
+        return fail(check, "a rotary width of %d, expected an even number of at most the head width %d", rope->rotary_width, group->streams[CACHE_KEYS].width);
     if (rope->rotary_width && !rope->frequencies)
         return fail(check, "the rotation has no frequencies");
     for (int32_t i = 0; i < rope->rotary_width / 2; i++)
@@ -190,9 +190,9 @@ static int check_attention(const struct check *check)
     if (status)
         return status;
     const struct program_cache_group *group = &check->program->groups[attention->group];
-    status = check_buffer(check, "query", attention->query, (int64_t)attention->n_heads * group->key_width, ROWS_TOKENS);
+    status = check_buffer(check, "query", attention->query, (int64_t)attention->n_heads * group->streams[CACHE_KEYS].width, ROWS_TOKENS);
     if (!status)
-        status = check_buffer(check, "the output", attention->out, (int64_t)attention->n_heads * group->value_width, ROWS_TOKENS);
+        status = check_buffer(check, "the output", attention->out, (int64_t)attention->n_heads * group->streams[CACHE_VALUES].width, ROWS_TOKENS);
     if (status)
         return status;
     if (attention->out == attention->query)
@@ -275,6 +275,38 @@ static int check_part(const struct logical_weight *weight, const struct weight_p
     return 0;
 }
 
+/* Of a shard: the whole it is a part of. */
+static int check_shard(const struct logical_weight *weight, struct error *err)
+{
+    int32_t whole = weight->whole_segments;
+    if (whole < weight->segments || whole > LIMIT_SPLIT_SEGMENTS || whole & (whole - 1) || weight->first_segment < 0 ||
+        weight->first_segment > whole - weight->segments || weight->first_segment % weight->segments)
+        return error_set(err, SAMPAN_EINVAL, "weight '%s' is segments %d to %d of %d, expected a run of a power of two's length at a multiple of it",
+                         weight->name, weight->first_segment, weight->first_segment + weight->segments - 1, whole);
+    if (weight->whole_columns < 1 || weight->whole_columns > LIMIT_VOCABULARY || weight->whole_columns % weight->unit_columns)
+        return error_set(err, SAMPAN_EINVAL, "weight '%s' is a shard of %lld columns, which units of %d do not divide", weight->name,
+                         (long long)weight->whole_columns, weight->unit_columns);
+    int64_t first, last;
+    weight_segment(weight, weight->segments - 1, &first, &last);
+    if (last != weight->columns)
+        return error_set(err, SAMPAN_EINVAL, "weight '%s' has %lld columns, its segments %lld", weight->name, (long long)weight->columns, (long long)last);
+    return 0;
+}
+
+static int check_segments(const struct logical_weight *weight, struct error *err)
+{
+    int32_t segments = weight->segments;
+    if (segments < 1 || segments > LIMIT_SPLIT_SEGMENTS || segments & (segments - 1) || (segments > 1 && weight->role != WEIGHT_LINEAR))
+        return error_set(err, SAMPAN_EINVAL, "weight '%s' has %d segments, expected a power of two up to %d, and 1 unless it is a linear's", weight->name,
+                         segments, LIMIT_SPLIT_SEGMENTS);
+    if (weight->unit_columns < 1 || weight->columns % weight->unit_columns)
+        return error_set(err, SAMPAN_EINVAL, "weight '%s': units of %d columns do not divide its %lld columns", weight->name, weight->unit_columns,
+                         (long long)weight->columns);
+    if (weight->whole_segments)
+        return check_shard(weight, err);
+    return weight->first_segment ? error_set(err, SAMPAN_EINVAL, "weight '%s' begins at segment %d of no whole", weight->name, weight->first_segment) : 0;
+}
+
 static int check_logical_weight(const struct logical_weight *weight, struct error *err)
 {
     if (weight->rows < 1 || weight->rows > LIMIT_VOCABULARY || weight->columns < 1 || weight->columns > LIMIT_VOCABULARY)
@@ -284,18 +316,14 @@ static int check_logical_weight(const struct logical_weight *weight, struct erro
         return error_set(err, SAMPAN_EINVAL, "weight '%s' has an unknown role, %d", weight->name, (int)weight->role);
     if (weight->role == WEIGHT_VECTOR && weight->rows != 1)
         return error_set(err, SAMPAN_EINVAL, "weight '%s' is a vector with %lld rows", weight->name, (long long)weight->rows);
-    int32_t segments = weight->segments;
-    if (segments < 1 || segments > LIMIT_SPLIT_SEGMENTS || segments & (segments - 1) || (segments > 1 && weight->role != WEIGHT_LINEAR))
-        return error_set(err, SAMPAN_EINVAL, "weight '%s' has %d segments, expected a power of two up to %d, and 1 unless it is a linear's", weight->name,
-                         segments, LIMIT_SPLIT_SEGMENTS);
-    if (weight->unit_columns < 1 || weight->columns % weight->unit_columns)
-        return error_set(err, SAMPAN_EINVAL, "weight '%s': units of %d columns do not divide its %lld columns", weight->name, weight->unit_columns,
-                         (long long)weight->columns);
+    int status = check_segments(weight, err);
+    if (status)
+        return status;
     if (weight->n_parts < 1 || !weight->parts)
         return error_set(err, SAMPAN_EINVAL, "weight '%s' has no parts", weight->name);
     int64_t rows = 0;
     for (int32_t p = 0; p < weight->n_parts; p++) {
-        int status = check_part(weight, &weight->parts[p], err);
+        status = check_part(weight, &weight->parts[p], err);
         if (status)
             return status;
         if (weight->parts[p].rows > weight->rows - rows)
@@ -307,17 +335,34 @@ static int check_logical_weight(const struct logical_weight *weight, struct erro
     return 0;
 }
 
+static int check_stream(const struct program_cache_group *group, const struct cache_stream *stream, struct error *err)
+{
+    if (stream->n_heads < 1 || stream->n_heads > LIMIT_HEADS)
+        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %s of %d heads, expected 1 to %d", group->name, stream->name, stream->n_heads, LIMIT_HEADS);
+    if (stream->width < 1 || stream->width > LIMIT_HEAD_WIDTH)
+        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %s of %d elements, expected 1 to %d", group->name, stream->name, stream->width,
+                         LIMIT_HEAD_WIDTH);
+    return 0;
+}
+
 static int check_group(const struct program_cache_group *group, struct error *err)
 {
     if ((int)group->kind < 0 || group->kind > CACHE_RECURRENT_STATE)
         return error_set(err, SAMPAN_EINVAL, "cache group '%s' has an unknown kind, %d", group->name, (int)group->kind);
     if (group->n_layers < 1 || group->n_layers > LIMIT_LAYERS)
         return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %d layers, expected 1 to %d", group->name, group->n_layers, LIMIT_LAYERS);
-    if (group->n_kv_heads < 1 || group->n_kv_heads > LIMIT_HEADS)
-        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %d heads, expected 1 to %d", group->name, group->n_kv_heads, LIMIT_HEADS);
-    if (group->key_width < 1 || group->key_width > LIMIT_HEAD_WIDTH || group->value_width < 1 || group->value_width > LIMIT_HEAD_WIDTH)
-        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has keys of %d and values of %d elements, expected 1 to %d", group->name, group->key_width,
-                         group->value_width, LIMIT_HEAD_WIDTH);
+    bool is_attention = group->kind == CACHE_FULL_ATTENTION || group->kind == CACHE_SLIDING_WINDOW;
+    if (group->n_streams < 1 || group->n_streams > CACHE_MAX_STREAMS || (is_attention && group->n_streams != 2))
+        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has %d streams, expected %s", group->name, group->n_streams,
+                         is_attention ? "keys and values" : "1 to 4");
+    for (int32_t i = 0; i < group->n_streams; i++) {
+        int status = check_stream(group, &group->streams[i], err);
+        if (status)
+            return status;
+    }
+    if (is_attention && group->streams[CACHE_KEYS].n_heads != group->streams[CACHE_VALUES].n_heads)
+        return error_set(err, SAMPAN_EINVAL, "cache group '%s' has keys of %d heads and values of %d, expected as many", group->name,
+                         group->streams[CACHE_KEYS].n_heads, group->streams[CACHE_VALUES].n_heads);
     if ((group->kind == CACHE_SLIDING_WINDOW) != (group->window != 0) || group->window < 0)
         return error_set(err, SAMPAN_EINVAL, "cache group '%s' has a window of %d positions, which does not fit its kind", group->name, group->window);
     return 0;
@@ -424,6 +469,8 @@ static int check_ops(const struct program *program, struct order *order, struct 
         check.op = &program->ops[check.index];
         if ((int)check.op->kind < 0 || check.op->kind >= OP_KIND_COUNT)
             return fail(&check, "unknown kind of operation %d", (int)check.op->kind);
+        if (check.op->layer < -1 || check.op->layer >= program->n_layers)
+            return fail(&check, "it belongs to layer %d, but the program has %d", check.op->layer, program->n_layers);
         int status = op_checks[check.op->kind](&check);
         if (status)
             return status;

@@ -1,6 +1,6 @@
 /* Reading a program aloud: sizes, buffers, caches, then one operation per line, as one would explain the model at a blackboard.
  *
- * Labels of operations inside layers begin with "layer N "; the printer takes N off, so that layers that do the same read the same, and tells a
+ * Labels of operations inside layers may begin with "layer N "; the printer takes that off, so that layers that do the same read the same, and tells a
  * run of equal layers once. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -131,7 +131,7 @@ static void print_attention(const struct printer *printer, const struct op *op)
     print_buffer(printer, attention->query);
     buffer_append_string(printer->out, " over ");
     print_cache(printer, attention->group, attention->layer);
-    buffer_printf(printer->out, ": %d heads over %d, scale %.9g", attention->n_heads, printer->program->groups[attention->group].n_kv_heads,
+    buffer_printf(printer->out, ": %d heads over %d, scale %.9g", attention->n_heads, printer->program->groups[attention->group].streams[CACHE_KEYS].n_heads,
                   (double)attention->scale);
     if (attention->window)
         buffer_printf(printer->out, ", the last %d positions", attention->window);
@@ -176,23 +176,18 @@ static void (*const op_printers[OP_KIND_COUNT])(const struct printer *, const st
 
 /* ---- Layers. */
 
-/* The number in "layer N label", *rest its label; -1 where the operation is in no layer. */
-static int32_t layer_of(const struct op *op, const char **rest)
+/* The label without the "layer N " it may begin with. */
+static const char *label_in_layer(const struct op *op)
 {
     int layer, length = 0;
-    *rest = op->label;
-    if (sscanf(op->label, "layer %9d %n", &layer, &length) != 1 || !length || layer < 0)
-        return -1;
-    *rest = op->label + length;
-    return layer;
+    return sscanf(op->label, "layer %9d %n", &layer, &length) == 1 && layer == op->layer ? op->label + length : op->label;
 }
 
 /* The end of the run of operations of one layer (or of none) that begins at `first`. */
 static int32_t find_end(const struct program *program, int32_t first)
 {
-    const char *rest;
-    int32_t layer = layer_of(&program->ops[first], &rest), end = first + 1;
-    while (end < program->n_ops && layer_of(&program->ops[end], &rest) == layer)
+    int32_t end = first + 1;
+    while (end < program->n_ops && program->ops[end].layer == program->ops[first].layer)
         end++;
     return end;
 }
@@ -201,9 +196,9 @@ static void print_ops(const struct printer *printer, int32_t first, int32_t end)
 {
     for (int32_t i = first; i < end; i++) {
         const struct op *op = &printer->program->ops[i];
-        const char *label;
-        int32_t layer = layer_of(op, &label);
-        buffer_printf(printer->out, "%s%-*s  %-16s ", layer >= 0 ? "    " : "  ", layer >= 0 ? LABEL_WIDTH : LABEL_WIDTH + 2, label, op_kind_name(op->kind));
+        bool inside = op->layer >= 0;
+        buffer_printf(printer->out, "%s%-*s  %-16s ", inside ? "    " : "  ", inside ? LABEL_WIDTH : LABEL_WIDTH + 2, label_in_layer(op),
+                      op_kind_name(op->kind));
         op_printers[op->kind](printer, op);
         buffer_append_char(printer->out, '\n');
     }
@@ -267,7 +262,10 @@ static void print_sizes(const struct printer *printer)
         buffer_printf(out, "cache '%s': %s", group->name, kinds[group->kind]);
         if (group->window)
             buffer_printf(out, " of %d", group->window);
-        buffer_printf(out, ", %d layers, %d heads, keys of %d, values of %d\n", group->n_layers, group->n_kv_heads, group->key_width, group->value_width);
+        buffer_printf(out, ", %d layers", group->n_layers);
+        for (int32_t i = 0; i < group->n_streams; i++)
+            buffer_printf(out, ", %s of %d x %d", group->streams[i].name, group->streams[i].n_heads, group->streams[i].width);
+        buffer_append_string(out, "\n");
     }
     buffer_printf(out, "cache per token: %" PRIu64 " elements\n", program_cache_bytes_per_token(program, 1));
     buffer_append_string(out, "buffers:");
@@ -284,8 +282,7 @@ void program_print(const struct program *program, bool whole, struct buffer *out
     buffer_init(&folding.text, PRINT_LIMIT);
     print_sizes(&printer);
     for (int32_t first = 0; first < program->n_ops;) {
-        const char *rest;
-        int32_t end = find_end(program, first), layer = layer_of(&program->ops[first], &rest);
+        int32_t end = find_end(program, first), layer = program->ops[first].layer;
         if (layer >= 0) {
             print_layer(&printer, &folding, layer, first, end);
         } else {

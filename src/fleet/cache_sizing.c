@@ -23,7 +23,7 @@ static int64_t ceil_divide(int64_t a, int64_t b)
 static uint64_t group_block_bytes(const struct cache_demand *demand, const struct program_cache_group *group)
 {
     uint64_t element = (uint64_t)tensor_types[demand->cache_type].block_bytes;
-    uint64_t width = (uint64_t)group->n_kv_heads * ((uint64_t)group->key_width + (uint64_t)group->value_width);
+    uint64_t width = cache_group_elements(group);
     return (uint64_t)group->n_layers * (uint64_t)demand->block_tokens * width * element; /* limits.h: below 2^63 */
 }
 

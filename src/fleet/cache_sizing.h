@@ -1,7 +1,7 @@
 /* How many cache blocks, and how long a context: from what a program keeps per token and what memory is free. Pure arithmetic, so that it is tested without
  * memory.
  *
- * A group keeps, per block, n_layers * block_tokens * n_kv_heads * (key_width + value_width) elements. A sequence of `context` positions needs
+ * A group keeps, per block, n_layers * block_tokens * cache_group_elements elements. A sequence of `context` positions needs
  * ceil(context / block_tokens) blocks of every group that keeps all positions, and of a sliding window those that window and one step's rows can touch.
  * The cache gets what max_sequences whole contexts need, where that fits in the budget, and never less than one whole context. */
 #ifndef FLEET_CACHE_SIZING_H

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "fleet/cache_sizing.h"
 
@@ -14,6 +15,7 @@ enum {
     DEFAULT_MAX_SEQUENCES = 16,
     LOGITS_BUFFER_BYTES = 32 << 20, /* logit rows of a step are limited so that they take about this much */
 };
+#define HEALTH_INTERVAL_NS UINT64_C(1000000000)
 #define RESERVE_BYTES ((uint64_t)64 << 20) /* left free at least, for everything else in the process */
 
 struct local_factory {
@@ -33,6 +35,7 @@ struct local_executor {
     struct chip *chip;
     struct plan *plan;
     struct executor_description description;
+    uint64_t asked_ns; /* when the chip was last asked how it is */
     bool lost;
 };
 
@@ -159,6 +162,19 @@ static bool drill_strikes(struct local_factory *factory)
     return atomic_fetch_sub(&factory->lose_after, 1) == 0;
 }
 
+/* Between steps: a chip that is lost while idle, or whose fault no step has met yet, is found before work is given to it. */
+static int ask_health(struct local_executor *local, struct error *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (now - local->asked_ns < HEALTH_INTERVAL_NS)
+        return 0;
+    local->asked_ns = now;
+    int code = local->chip->interface->health(local->chip, err);
+    if (code)
+        error_prefix(err, "asking the chip how it is");
+    return code;
+}
+
 static int local_submit(struct executor *executor, const struct step *step, struct error *err)
 {
     struct local_executor *local = (struct local_executor *)executor;
@@ -166,7 +182,9 @@ static int local_submit(struct executor *executor, const struct step *step, stru
         local->lost = true;
     if (local->lost)
         return error_set(err, SAMPAN_ELOST, "submitting step %" PRIu64 ": the executor is lost; open another", step->id);
-    int code = local->plan->interface->plan_submit(local->plan, step, err);
+    int code = ask_health(local, err);
+    if (!code)
+        code = local->plan->interface->plan_submit(local->plan, step, err);
     if (code == SAMPAN_ELOST)
         local->lost = true;
     return code;

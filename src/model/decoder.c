@@ -157,8 +157,10 @@ int32_t decoder_add_bias(struct decoder_writer *writer, enum decoder_tensor tens
 void decoder_add_op(struct decoder_writer *writer, const char *label, struct op *op)
 {
     op->label = layer_label(writer, label, "");
-    if (!writer->status)
-        program_add_op(writer->builder, op);
+    if (writer->status)
+        return;
+    program_set_layer(writer->builder, writer->layer);
+    program_add_op(writer->builder, op);
 }
 
 void decoder_add_linear(struct decoder_writer *writer, const char *label, int32_t x, int32_t n, const enum decoder_tensor *tensors, const int32_t *outs,
@@ -288,9 +290,7 @@ int decoder_write_program(const struct decoder *decoder, struct model_source *so
                                                          .kind = decoder->window ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION,
                                                          .window = decoder->window,
                                                          .n_layers = decoder->n_layers,
-                                                         .n_kv_heads = decoder->n_kv_heads,
-                                                         .key_width = decoder->key_width,
-                                                         .value_width = decoder->value_width,
+                                                         ATTENTION_STREAMS(decoder->n_kv_heads, decoder->key_width, decoder->value_width),
                                                      });
     add_operations(&writer);
     if (writer.status)

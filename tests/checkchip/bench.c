@@ -185,7 +185,7 @@ void bench_linear(struct context *context)
 
 static int32_t add_attention_ops(struct rig *rig, bool attend)
 {
-    struct program_cache_group group = {.name = "cache", .kind = CACHE_FULL_ATTENTION, .n_layers = 1, .n_kv_heads = 3, .key_width = 64, .value_width = 64};
+    struct program_cache_group group = {.name = "cache", .kind = CACHE_FULL_ATTENTION, .n_layers = 1, ATTENTION_STREAMS(3, 64, 64)};
     struct op rope = {.kind = OP_ROPE_CACHE,
                       .label = "rope",
                       .rope_cache = {.query_norm = -1, .key_norm = -1, .n_heads = 9, .rotary_width = 64, .pairing = ROPE_ADJACENT, .magnitude = 1.0f}};

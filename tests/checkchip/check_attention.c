@@ -45,9 +45,7 @@ static void add_ops(struct attention_rig *a)
                                         .kind = c->sliding ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION,
                                         .window = c->sliding ? c->window : 0,
                                         .n_layers = 2,
-                                        .n_kv_heads = c->n_kv_heads,
-                                        .key_width = c->key_width,
-                                        .value_width = c->value_width};
+                                        ATTENTION_STREAMS(c->n_kv_heads, c->key_width, c->value_width)};
     struct op rope = {.kind = OP_ROPE_CACHE,
                       .label = "rope and cache",
                       .rope_cache = {.query_norm = -1,

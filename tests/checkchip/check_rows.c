@@ -217,7 +217,7 @@ void check_select(struct context *context)
 static void bound_rope(struct rig *rig, int32_t output, const float *expected, double *bounds)
 {
     const struct op_rope_cache *rope = &rig->program->ops[0].rope_cache;
-    int32_t head_width = rig->program->groups[0].key_width, width = rope->n_heads * head_width, half = rope->rotary_width / 2;
+    int32_t head_width = rig->program->groups[0].streams[CACHE_KEYS].width, width = rope->n_heads * head_width, half = rope->rotary_width / 2;
     (void)output;
     for (int64_t i = 0; i < (int64_t)rig->n_rows * width; i++) {
         int64_t head = i / head_width * head_width;
@@ -246,7 +246,7 @@ static void check_rope_case(struct context *context, const struct rope_case *c)
     if (!rig_open(&rig, context, rows_of(context)))
         return;
     struct program_cache_group group = {
-        .name = "cache", .kind = CACHE_FULL_ATTENTION, .n_layers = 1, .n_kv_heads = c->n_kv_heads, .key_width = c->head_width, .value_width = c->head_width};
+        .name = "cache", .kind = CACHE_FULL_ATTENTION, .n_layers = 1, ATTENTION_STREAMS(c->n_kv_heads, c->head_width, c->head_width)};
     struct op op = {.kind = OP_ROPE_CACHE,
                     .label = "rope",
                     .rope_cache = {.query_norm = -1,

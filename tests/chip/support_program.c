@@ -200,9 +200,7 @@ const struct program *small_model_make(struct arena *arena, const struct small_m
     struct program_cache_group group = {.name = "full",
                                         .kind = CACHE_FULL_ATTENTION,
                                         .n_layers = options->window ? (options->n_layers + 1) / 2 : options->n_layers,
-                                        .n_kv_heads = options->n_kv_heads,
-                                        .key_width = options->head_width,
-                                        .value_width = options->head_width};
+                                        ATTENTION_STREAMS(options->n_kv_heads, options->head_width, options->head_width)};
     writer.groups[0] = program_add_group(writer.builder, &group);
     if (options->window) {
         group.name = "window";
@@ -215,11 +213,13 @@ const struct program *small_model_make(struct arena *arena, const struct small_m
     embed.embed.table = add_random(&writer, "embedding", WEIGHT_EMBEDDING, options->n_vocabulary, options->hidden, 1, options->hidden);
     program_add_op(writer.builder, &embed);
     for (int32_t layer = 0; layer < options->n_layers; layer++) {
+        program_set_layer(writer.builder, layer);
         add_norm(&writer, layer ? writer.projected : -1);
         add_attention(&writer, layer);
         add_norm(&writer, writer.projected);
         add_feed_forward(&writer);
     }
+    program_set_layer(writer.builder, -1);
     add_head(&writer);
     const struct program *program = NULL;
     if (program_builder_finish(writer.builder, options->n_vocabulary, options->n_layers, 512, &program, &err))

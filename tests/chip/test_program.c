@@ -66,9 +66,13 @@ CASE(too_many_layers, b->program.n_layers = LIMIT_LAYERS + 1)
 CASE(no_context, b->program.context_length = 0)
 CASE(wide_buffer, b->buffers[0].width = LIMIT_VOCABULARY + 1)
 CASE(nine_groups, b->program.n_groups = STEP_MAX_GROUPS + 1)
-CASE(group_without_heads, b->groups[0].n_kv_heads = 0)
+CASE(group_without_heads, b->groups[0].streams[CACHE_KEYS].n_heads = 0)
 CASE(group_without_layers, b->groups[0].n_layers = 0)
-CASE(group_with_wide_heads, b->groups[0].key_width = LIMIT_HEAD_WIDTH + 1)
+CASE(group_with_wide_heads, b->groups[0].streams[CACHE_KEYS].width = LIMIT_HEAD_WIDTH + 1)
+CASE(group_with_fewer_values, b->groups[0].streams[CACHE_VALUES].n_heads = 1)
+CASE(group_without_values, b->groups[0].n_streams = 1)
+CASE(group_of_many_streams, b->groups[0].kind = CACHE_LATENT; b->groups[0].n_streams = CACHE_MAX_STREAMS + 1)
+CASE(op_beyond_layers, b->ops[3].layer = 2)
 CASE(full_group_with_window, b->groups[0].window = 7)
 CASE(unknown_group, b->groups[0].kind = (enum cache_kind)17)
 CASE(embed_without_table, b->ops[EMBED].embed.table = -1)
@@ -121,6 +125,10 @@ CASE(weight_three_segments, query_weight(b)->segments = 3)
 CASE(weight_many_segments, query_weight(b)->segments = 2 * LIMIT_SPLIT_SEGMENTS)
 CASE(weight_unit, query_weight(b)->unit_columns = 5)
 CASE(weight_unit_zero, query_weight(b)->unit_columns = 0)
+CASE(shard_unaligned, query_weight(b)->segments = 2; query_weight(b)->first_segment = 1; query_weight(b)->whole_segments = 4)
+CASE(shard_beyond, query_weight(b)->first_segment = 4; query_weight(b)->whole_segments = 4)
+CASE(shard_of_nothing, query_weight(b)->first_segment = 1)
+CASE(shard_of_other_columns, query_weight(b)->whole_segments = 4; query_weight(b)->unit_columns = 8; query_weight(b)->whole_columns = 64)
 CASE(vector_with_rows, b->weights[b->ops[NORM].norm.weight].rows = 2)
 CASE(vector_in_segments, b->weights[b->ops[NORM].norm.weight].segments = 2)
 CASE(part_of_integers, query_part(b)->type = TENSOR_I32)
@@ -147,9 +155,13 @@ static const struct {
     {no_context, "context of 0"},
     {wide_buffer, "buffer 'hidden' is 4194305 wide"},
     {nine_groups, "9 cache groups"},
-    {group_without_heads, "cache group 'full' has 0 heads"},
+    {group_without_heads, "cache group 'full' has keys of 0 heads"},
+    {group_with_fewer_values, "keys of 2 heads and values of 1"},
+    {group_without_values, "has 1 streams, expected keys and values"},
+    {group_of_many_streams, "has 5 streams, expected 1 to 4"},
+    {op_beyond_layers, "it belongs to layer 2, but the program has 2"},
     {group_without_layers, "cache group 'full' has 0 layers"},
-    {group_with_wide_heads, "keys of 1025"},
+    {group_with_wide_heads, "keys of 1025 elements"},
     {full_group_with_window, "a window of 7 positions, which does not fit its kind"},
     {unknown_group, "unknown kind, 17"},
     {embed_without_table, "operation 0 (embedding, embed): the table is weight -1"},
@@ -203,6 +215,10 @@ static const struct {
     {weight_unit, "units of 5 columns do not divide"},
     {weight_unit_zero, "units of 0 columns do not divide"},
     {vector_with_rows, "is a vector with 2 rows"},
+    {shard_unaligned, "is segments 1 to 2 of 4"},
+    {shard_beyond, "is segments 4 to 4 of 4"},
+    {shard_of_nothing, "begins at segment 1 of no whole"},
+    {shard_of_other_columns, "has 32 columns, its segments 16"},
     {vector_in_segments, "has 2 segments"},
     {part_of_integers, "has a type that is not a number type"},
     {part_of_unknown_type, "has a type that is not a number type"},
@@ -279,6 +295,25 @@ static void segments_cover_all_columns_in_order_and_cut_no_unit(void **state)
     }
 }
 
+/* A shard keeps the whole's bounds: also where the units do not divide evenly, so that its own floor(i*U/S) would be others. */
+static void a_shard_keeps_the_bounds_of_the_whole(void **state)
+{
+    (void)state;
+    struct logical_weight whole = {.columns = 32 * 21, .unit_columns = 32, .segments = 8}, shard = {.unit_columns = 32, .segments = 2};
+    shard.whole_segments = 8;
+    shard.whole_columns = whole.columns;
+    for (shard.first_segment = 0; shard.first_segment < 8; shard.first_segment += 2) {
+        int64_t start, first, last, own_first, own_last;
+        weight_segment(&whole, shard.first_segment, &start, &last);
+        for (int32_t i = 0; i < 2; i++) {
+            bool is_full = weight_segment(&whole, shard.first_segment + i, &first, &last);
+            assert_int_equal(weight_segment(&shard, i, &own_first, &own_last), is_full);
+            assert_int_equal(own_first, first - start);
+            assert_int_equal(own_last, last - start);
+        }
+    }
+}
+
 static void building_reports_lack_of_memory_and_leaves_no_program(void **state)
 {
     (void)state;
@@ -347,6 +382,7 @@ int main(void)
         cmocka_unit_test(each_kind_of_broken_program_is_refused_with_its_reason),
         cmocka_unit_test(a_buffer_that_nothing_writes_is_an_input),
         cmocka_unit_test(segments_cover_all_columns_in_order_and_cut_no_unit),
+        cmocka_unit_test(a_shard_keeps_the_bounds_of_the_whole),
         cmocka_unit_test(building_reports_lack_of_memory_and_leaves_no_program),
         cmocka_unit_test(operands_name_what_is_read_and_written),
         cmocka_unit_test(bytes_count_a_shared_table_once),

@@ -169,7 +169,7 @@ static void rope_rotates_normed_heads_and_writes_the_cache(void **state)
     for (int halves = 0; halves < 2; halves++) {
         struct bench bench;
         begin(&bench);
-        struct program_cache_group group = {.name = "cache", .n_layers = 2, .n_kv_heads = 2, .key_width = 6, .value_width = 3};
+        struct program_cache_group group = {.name = "cache", .n_layers = 2, ATTENTION_STREAMS(2, 6, 3)};
         struct op op = {.kind = OP_ROPE_CACHE,
                         .label = "rope",
                         .rope_cache = {.norm_epsilon = 1e-3f, .n_heads = 4, .rotary_width = 4, .frequencies = frequencies, .magnitude = 1, .layer = 1}};
@@ -211,13 +211,8 @@ static void attention_weighs_values_by_softmax_across_spans_and_windows(void **s
     for (int32_t window = 0; window <= 300; window += 300) {
         struct bench bench;
         begin(&bench);
-        struct program_cache_group group = {.name = "cache",
-                                            .kind = window ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION,
-                                            .window = window,
-                                            .n_layers = 1,
-                                            .n_kv_heads = 2,
-                                            .key_width = 3,
-                                            .value_width = 5};
+        struct program_cache_group group = {
+            .name = "cache", .kind = window ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION, .window = window, .n_layers = 1, ATTENTION_STREAMS(2, 3, 5)};
         struct op rope = {.kind = OP_ROPE_CACHE, .label = "cache", .rope_cache = {.query_norm = -1, .key_norm = -1, .n_heads = 4, .magnitude = 1}};
         rope.rope_cache.query = program_add_buffer(bench.builder, "query", 12, ROWS_TOKENS);
         rope.rope_cache.key = program_add_buffer(bench.builder, "key", 6, ROWS_TOKENS);

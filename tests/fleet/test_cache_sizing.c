@@ -9,8 +9,7 @@
 #include "fleet/cache_sizing.h"
 
 /* 2 layers, 4 kv heads of 64 + 64: 2048 bytes per token in f16, so that a block of 32 tokens takes 64 KiB. */
-static const struct program_cache_group full_group = {
-    .name = "all", .kind = CACHE_FULL_ATTENTION, .n_layers = 2, .n_kv_heads = 4, .key_width = 64, .value_width = 64};
+static const struct program_cache_group full_group = {.name = "all", .kind = CACHE_FULL_ATTENTION, .n_layers = 2, ATTENTION_STREAMS(4, 64, 64)};
 static const struct program one_group = {.name = "test", .context_length = 4096, .n_groups = 1, .groups = &full_group};
 
 static struct cache_demand make_demand(const struct program *program)
@@ -110,7 +109,7 @@ static void huge_sizes_do_not_overflow(void **state)
 {
     (void)state;
     struct program_cache_group group = {
-        .kind = CACHE_FULL_ATTENTION, .n_layers = LIMIT_LAYERS, .n_kv_heads = LIMIT_HEADS, .key_width = LIMIT_HEAD_WIDTH, .value_width = LIMIT_HEAD_WIDTH};
+        .kind = CACHE_FULL_ATTENTION, .n_layers = LIMIT_LAYERS, ATTENTION_STREAMS(LIMIT_HEADS, LIMIT_HEAD_WIDTH, LIMIT_HEAD_WIDTH)};
     struct program program = {.context_length = LIMIT_CONTEXT, .n_groups = 1, .groups = &group};
     struct cache_demand demand = make_demand(&program);
     struct cache_sizes sizes;

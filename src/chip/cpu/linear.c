@@ -102,7 +102,12 @@ static void push_segment(struct segment_tree *tree, int32_t index, float *sums, 
 
 static bool find_segment(const struct cpu_weight *weight, int32_t i, int64_t *first, int64_t *last)
 {
-    struct logical_weight logical = {.columns = weight->columns, .segments = weight->segments, .unit_columns = weight->unit_columns};
+    struct logical_weight logical = {.columns = weight->columns,
+                                     .segments = weight->segments,
+                                     .unit_columns = weight->unit_columns,
+                                     .first_segment = weight->first_segment,
+                                     .whole_segments = weight->whole_segments,
+                                     .whole_columns = weight->whole_columns};
     return weight_segment(&logical, i, first, last);
 }
 

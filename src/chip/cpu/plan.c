@@ -32,9 +32,9 @@ int cpu_supports(const char *profile, const struct program *program, const struc
         const struct program_cache_group *group = &program->groups[operands.group];
         if (group->kind != CACHE_FULL_ATTENTION && group->kind != CACHE_SLIDING_WINDOW)
             return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no cache of the kind of group '%s' yet", group->name);
-        if (op->kind == OP_ATTENTION && op->attention.n_heads / group->n_kv_heads > ATTENTION_QUERIES)
+        if (op->kind == OP_ATTENTION && op->attention.n_heads / group->streams[CACHE_KEYS].n_heads > ATTENTION_QUERIES)
             return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip computes at most %d query heads per key head, found %d", ATTENTION_QUERIES,
-                             op->attention.n_heads / group->n_kv_heads);
+                             op->attention.n_heads / group->streams[CACHE_KEYS].n_heads);
     }
     for (int32_t w = 0; w < operands.n_weights; w++) {
         int code = cpu_weight_supports(&program->weights[operands.weights[w]], err);
@@ -221,11 +221,13 @@ static int make_caches(struct cpu_plan *plan, const struct program *program, str
     for (int32_t g = 0; g < plan->n_groups; g++) {
         const struct program_cache_group *from = &program->groups[g];
         struct cache_group *group = &plan->groups[g];
-        *group =
-            (struct cache_group){.n_layers = from->n_layers, .n_kv_heads = from->n_kv_heads, .key_width = from->key_width, .value_width = from->value_width};
-        group->value_stride = (int32_t)round_up_lanes(from->value_width);
-        group->key_bytes = ((uint64_t)from->n_kv_heads * (uint64_t)from->key_width * tokens * element + 63) / 64 * 64;
-        group->layer_bytes = group->key_bytes + ((uint64_t)from->n_kv_heads * (uint64_t)group->value_stride * tokens * element + 63) / 64 * 64;
+        *group = (struct cache_group){.n_layers = from->n_layers,
+                                      .n_kv_heads = from->streams[CACHE_KEYS].n_heads,
+                                      .key_width = from->streams[CACHE_KEYS].width,
+                                      .value_width = from->streams[CACHE_VALUES].width};
+        group->value_stride = (int32_t)round_up_lanes(group->value_width);
+        group->key_bytes = ((uint64_t)group->n_kv_heads * (uint64_t)group->key_width * tokens * element + 63) / 64 * 64;
+        group->layer_bytes = group->key_bytes + ((uint64_t)group->n_kv_heads * (uint64_t)group->value_stride * tokens * element + 63) / 64 * 64;
         group->block_bytes = group->layer_bytes * (uint64_t)from->n_layers;
         plan->description.group_block_bytes[g] = group->block_bytes;
         take(&counting, plan->limits.n_blocks[g], group->block_bytes);

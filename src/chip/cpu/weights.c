@@ -83,8 +83,14 @@ static int lay_out_one(const struct logical_weight *logical, struct cpu_weight *
 {
     enum tensor_type type = logical->parts[0].type;
     const struct panel_type *panel = find_panel_type(type);
-    *weight = (struct cpu_weight){
-        .rows = logical->rows, .columns = logical->columns, .type = type, .segments = logical->segments, .unit_columns = logical->unit_columns};
+    *weight = (struct cpu_weight){.rows = logical->rows,
+                                  .columns = logical->columns,
+                                  .type = type,
+                                  .segments = logical->segments,
+                                  .unit_columns = logical->unit_columns,
+                                  .first_segment = logical->first_segment,
+                                  .whole_segments = logical->whole_segments,
+                                  .whole_columns = logical->whole_columns};
     if (logical->role == WEIGHT_VECTOR) {
         weight->layout = LAYOUT_VECTOR;
         weight->n_bytes = (uint64_t)round_up(logical->rows * logical->columns, LANES) * sizeof(float);

@@ -40,8 +40,9 @@ struct cpu_weight {
     int32_t n_blocks;                /* LAYOUT_PANELS: per row */
     int64_t panel_bytes, scale_area; /* LAYOUT_PANELS: of one panel; of its scales */
     int32_t shared_with;             /* index of the weight that owns `bytes`, or its own */
-    int32_t segments;                /* S */
-    int32_t unit_columns;
+    int32_t segments;                /* S, and where they lie: as in logical_weight */
+    int32_t unit_columns, first_segment, whole_segments;
+    int64_t whole_columns;
 };
 
 /* Can this weight be used in this role? SAMPAN_EUNSUPPORTED with the reason. */

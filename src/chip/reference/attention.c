@@ -78,8 +78,8 @@ struct head {
 uint64_t reference_attention_scratch(const struct program *program, const struct plan_limits *limits, const struct op_attention *attention)
 {
     const struct program_cache_group *group = &program->groups[attention->group];
-    uint64_t key_width = (uint64_t)group->key_width, value_width = (uint64_t)group->value_width;
-    uint64_t n_shared = (uint64_t)(attention->n_heads / group->n_kv_heads);
+    uint64_t key_width = (uint64_t)group->streams[CACHE_KEYS].width, value_width = (uint64_t)group->streams[CACHE_VALUES].width;
+    uint64_t n_shared = (uint64_t)(attention->n_heads / group->streams[CACHE_KEYS].n_heads);
     return (key_width + value_width) * ATTENTION_SPAN + value_width + (uint64_t)limits->max_tokens * n_shared * (STATE_VALUES + value_width);
 }
 
@@ -93,13 +93,15 @@ static void load_span(const struct head *head, int32_t first, int32_t last)
     for (int32_t position = first; position <= last; position++) {
         const unsigned char *token = reference_cache_token(head->plan, head->step, head->attention->group, head->attention->layer, head->sequence, position);
         int32_t at = position % ATTENTION_SPAN;
-        reference_cache_load(type, token + (uint64_t)head->kv_head * (uint64_t)group->key_width * element, loaded, group->key_width);
-        for (int32_t i = 0; i < group->key_width; i++)
+        reference_cache_load(type, token + (uint64_t)head->kv_head * (uint64_t)group->streams[CACHE_KEYS].width * element, loaded,
+                             group->streams[CACHE_KEYS].width);
+        for (int32_t i = 0; i < group->streams[CACHE_KEYS].width; i++)
             head->keys[(int64_t)i * ATTENTION_SPAN + at] = (double)loaded[i];
-        token += (uint64_t)group->n_kv_heads * (uint64_t)group->key_width * element;
-        reference_cache_load(type, token + (uint64_t)head->kv_head * (uint64_t)group->value_width * element, loaded, group->value_width);
-        for (int32_t i = 0; i < group->value_width; i++)
-            head->values[(int64_t)at * group->value_width + i] = (double)loaded[i];
+        token += (uint64_t)group->streams[CACHE_KEYS].n_heads * (uint64_t)group->streams[CACHE_KEYS].width * element;
+        reference_cache_load(type, token + (uint64_t)head->kv_head * (uint64_t)group->streams[CACHE_VALUES].width * element, loaded,
+                             group->streams[CACHE_VALUES].width);
+        for (int32_t i = 0; i < group->streams[CACHE_VALUES].width; i++)
+            head->values[(int64_t)at * group->streams[CACHE_VALUES].width + i] = (double)loaded[i];
     }
 }
 
@@ -108,7 +110,7 @@ static double weigh_positions(const struct head *head, const float *query, int32
 {
     for (int32_t p = at; p < end; p++)
         weights[p] = 0;
-    for (int32_t i = 0; i < head->group->key_width; i++) {
+    for (int32_t i = 0; i < head->group->streams[CACHE_KEYS].width; i++) {
         const double *keys = head->keys + (int64_t)i * ATTENTION_SPAN;
         double q = (double)query[i];
         for (int32_t p = at; p < end; p++)
@@ -130,7 +132,7 @@ static double weigh_positions(const struct head *head, const float *query, int32
 /* Adds positions at .. end - 1 of the loaded span to the state of one row and head. */
 static void add_span(const struct head *head, const float *query, int32_t at, int32_t end, double *state)
 {
-    int32_t width = head->group->value_width;
+    int32_t width = head->group->streams[CACHE_VALUES].width;
     double weights[ATTENTION_SPAN], sum;
     double maximum = weigh_positions(head, query, at, end, weights, &sum);
     memset(head->partial, 0, (size_t)width * sizeof *head->partial);
@@ -159,7 +161,7 @@ static void attend_head(const struct head *head)
     const struct op_attention *attention = head->attention;
     const struct step *step = head->step;
     int32_t first_row = step->row_starts[head->sequence], end_row = step->row_starts[head->sequence + 1];
-    int32_t key_width = head->group->key_width, width = head->group->value_width;
+    int32_t key_width = head->group->streams[CACHE_KEYS].width, width = head->group->streams[CACHE_VALUES].width;
     int64_t state_size = STATE_VALUES + width;
     memset(head->states, 0, (size_t)((end_row - first_row) * head->n_shared * state_size) * sizeof *head->states);
     int32_t last = step->positions[end_row - 1], first = first_visible(attention, step->positions[first_row]);
@@ -190,12 +192,13 @@ void reference_attention(struct reference_plan *plan, const struct step *step, c
 {
     const struct op_attention *attention = &op->attention;
     const struct program_cache_group *group = &plan->program->groups[attention->group];
-    struct head head = {.plan = plan, .step = step, .attention = attention, .group = group, .n_shared = attention->n_heads / group->n_kv_heads};
+    struct head head = {
+        .plan = plan, .step = step, .attention = attention, .group = group, .n_shared = attention->n_heads / group->streams[CACHE_KEYS].n_heads};
     head.keys = plan->scratch;
-    head.values = head.keys + (int64_t)group->key_width * ATTENTION_SPAN;
-    head.partial = head.values + (int64_t)group->value_width * ATTENTION_SPAN;
-    head.states = head.partial + group->value_width;
+    head.values = head.keys + (int64_t)group->streams[CACHE_KEYS].width * ATTENTION_SPAN;
+    head.partial = head.values + (int64_t)group->streams[CACHE_VALUES].width * ATTENTION_SPAN;
+    head.states = head.partial + group->streams[CACHE_VALUES].width;
     for (head.sequence = 0; head.sequence < step->n_sequences; head.sequence++)
-        for (head.kv_head = 0; head.kv_head < group->n_kv_heads; head.kv_head++)
+        for (head.kv_head = 0; head.kv_head < group->streams[CACHE_KEYS].n_heads; head.kv_head++)
             attend_head(&head);
 }

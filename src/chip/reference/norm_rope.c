@@ -62,13 +62,14 @@ void reference_rope_cache(struct reference_plan *plan, const struct step *step, 
     const struct program_cache_group *group = &plan->program->groups[rope->group];
     enum tensor_type type = plan->limits.cache_type;
     const float *query_norm = reference_vector(plan, rope->query_norm), *key_norm = reference_vector(plan, rope->key_norm);
-    int64_t key_elements = (int64_t)group->n_kv_heads * group->key_width, value_elements = (int64_t)group->n_kv_heads * group->value_width;
+    int64_t key_elements = (int64_t)group->streams[CACHE_KEYS].n_heads * group->streams[CACHE_KEYS].width,
+            value_elements = (int64_t)group->streams[CACHE_KEYS].n_heads * group->streams[CACHE_VALUES].width;
     for (int32_t s = 0; s < step->n_sequences; s++) {
         for (int32_t r = step->row_starts[s]; r < step->row_starts[s + 1]; r++) {
             int32_t position = step->positions[r];
             float *key = reference_row(plan, rope->key, r);
-            prepare_heads(rope, query_norm, position, rope->n_heads, group->key_width, reference_row(plan, rope->query, r));
-            prepare_heads(rope, key_norm, position, group->n_kv_heads, group->key_width, key);
+            prepare_heads(rope, query_norm, position, rope->n_heads, group->streams[CACHE_KEYS].width, reference_row(plan, rope->query, r));
+            prepare_heads(rope, key_norm, position, group->streams[CACHE_KEYS].n_heads, group->streams[CACHE_KEYS].width, key);
             unsigned char *token = reference_cache_token(plan, step, rope->group, rope->layer, s, position);
             reference_cache_store(type, key, token, key_elements);
             reference_cache_store(type, reference_row(plan, rope->value, r), token + (uint64_t)key_elements * reference_cache_element_bytes(type),

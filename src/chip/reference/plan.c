@@ -21,6 +21,7 @@ static int copy_op(struct reference_plan *plan, struct program_builder *builder,
         memcpy(frequencies, op->rope_cache.frequencies, count * sizeof *frequencies);
         copy.rope_cache.frequencies = frequencies;
     }
+    program_set_layer(builder, op->layer);
     program_add_op(builder, &copy);
     return 0;
 }
@@ -189,7 +190,7 @@ static int make_caches(struct reference_plan *plan, struct error *err)
         const struct program_cache_group *group = &program->groups[g];
         struct reference_cache *cache = &plan->caches[g];
         /* At most 2^12 heads * 2^11 elements * 4 bytes * 2^8 tokens * 2^10 layers = 2^43 */
-        cache->token_bytes = (uint64_t)group->n_kv_heads * ((uint64_t)group->key_width + (uint64_t)group->value_width) * element;
+        cache->token_bytes = cache_group_elements(group) * element;
         cache->layer_bytes = cache->token_bytes * (uint64_t)plan->limits.block_tokens;
         cache->block_bytes = cache->layer_bytes * (uint64_t)group->n_layers;
         cache->bytes = mem_zalloc_array((size_t)plan->limits.n_blocks[g], (size_t)cache->block_bytes);
