@@ -8,6 +8,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define LEAST_RESERVE ((uint64_t)64 << 20)
+
 /* Reads the beginning of a small file of /proc or /sys into text, NUL-terminated. These files report size 0, so file_read_whole does not serve. */
 static bool read_small(const char *path, char *text, size_t capacity)
 {
@@ -199,6 +201,11 @@ static void read_cpu_model(struct machine *machine)
     }
     struct utsname name;
     snprintf(machine->cpu_model, sizeof machine->cpu_model, "%.90s", uname(&name) == 0 ? name.machine : "unknown CPU");
+}
+
+uint64_t machine_memory_reserve(uint64_t available)
+{
+    return available / 8 > LEAST_RESERVE ? available / 8 : LEAST_RESERVE;
 }
 
 void machine_inspect(struct machine *machine)

@@ -27,6 +27,9 @@ struct machine {
 /* Never fails: what cannot be read is left at its neutral value. Reads a few small files; call it when opening, not in loops. */
 void machine_inspect(struct machine *machine);
 
+/* Bytes of `available` that a model leaves to everything else: an eighth, 64 MiB at least. */
+uint64_t machine_memory_reserve(uint64_t available);
+
 /* Parsing, apart so that tests can feed it: CPUs granted by a cgroup v2 cpu.max line ("150000 100000" = 1.5, "max 100000" = 0: none, malformed = 0). */
 double machine_parse_cpu_max(const char *line);
 /* Bytes in a memory limit file ("max" and the kernel's "no limit" numbers give 0). */

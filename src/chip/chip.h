@@ -41,6 +41,29 @@ struct chip_description {
     enum tensor_type cache_type; /* preferred element type of keys and values: what an executor takes when nothing else is asked */
 };
 
+/* ---- Profiles: what chips of a kind are, as data. No hardware is needed, so that port/ can reckon for chips that are not here. */
+
+/* Arithmetic whose peak a profile may state. A multiplication and an addition count as two operations. */
+enum chip_rate { RATE_F32, RATE_F16, RATE_BF16, RATE_INT8, RATE_COUNT };
+
+enum { CHIP_MAX_PROFILES = 64 };
+
+struct chip_profile {
+    char name[32];     /* what stands behind "kind:": "910B4", "avx512"; "" where a kind has only one */
+    char product[128]; /* for a person: "Ascend 910B4", "AMD EPYC 9454, avx512" */
+    bool is_here;      /* this machine has it, and the memory figures are its own */
+    enum chip_guarantee guarantee;
+    enum tensor_type cache_type; /* preferred, as in chip_description */
+    int32_t block_tokens;        /* ditto */
+    /* Figures; 0 where unknown. Each source says where they are from ("vendor's product page", "measured"); NULL where nothing is known. */
+    uint64_t memory_bytes;
+    uint64_t memory_free;     /* now, where is_here */
+    uint64_t memory_reserved; /* not for weights, caches and buffers: driver, contexts, the rest of the process */
+    double memory_bandwidth;  /* bytes/s */
+    double peak[RATE_COUNT];  /* operations/s; 0 also where the chip has no such arithmetic */
+    const char *memory_source, *bandwidth_source, *peak_source;
+};
+
 /* Sizes a plan is compiled for; the step never exceeds them. */
 struct plan_limits {
     int32_t max_tokens;    /* rows of a step */
@@ -60,6 +83,25 @@ struct plan_description {
     uint64_t group_block_bytes[STEP_MAX_GROUPS];
     char numerics_id[192];
 };
+
+/* How a chip would hold a logical weight, and with which arithmetic it would multiply. */
+enum weight_change {
+    WEIGHT_AS_PUBLISHED,
+    WEIGHT_REARRANGED,  /* another layout or a wider type: the same values */
+    WEIGHT_CONVERTED,   /* rounded to another floating-point type */
+    WEIGHT_REQUANTISED, /* other codes and scales than published */
+};
+
+struct weight_estimate {
+    uint64_t bytes;      /* in the chip's layout; 0 where it shares another's copy */
+    int32_t shared_with; /* index of the weight that owns the copy, or its own */
+    enum weight_change change;
+    const char *form;    /* "f16", "panels of 4-bit codes": a static string */
+    enum chip_rate rate; /* of the products of a linear */
+    double passes;       /* products computed for each one of the mathematics: 2 where an input is split into two int8 planes */
+};
+
+struct report; /* base/report.h */
 
 /* Loading reports how far it is; a non-zero return stops it (SAMPAN_ECANCELLED). May be NULL. */
 struct progress {
@@ -90,6 +132,17 @@ struct chip_interface {
      * reason ("910B4 has no fp8"). `program` gives widths and weight types of the operation's operands. */
     int (*supports)(const char *profile, const struct program *program, const struct op *op, enum tensor_type cache_type, struct error *err);
 
+    /* The profiles of this kind, best first; returns the number written, at most `max` (CHIP_MAX_PROFILES is room enough). Data, and what is quick to read of
+     * this machine; the list of names is the same on every machine. */
+    int (*profiles)(struct chip_profile *profiles, int max);
+    /* Fills what is unknown of a profile that is here (bandwidth, peaks) by measuring for at most two seconds. NULL: there is nothing to measure. */
+    int (*measure)(struct chip_profile *profile, struct error *err);
+    /* What plan_create would take on this profile, to the byte for weights and cache (buffers may depend on the number of workers), and how it would hold each
+     * weight: weights[program->n_weights], or NULL. numerics_id stays empty. No hardware and no weight is touched. The program is one that supports() accepts
+     * whole; limits as for plan_create. */
+    int (*plan_estimate)(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
+                         struct weight_estimate *weights, struct error *err);
+
     /* Compiles: checks (program_check, supports), reads the weights from their files into the chip's own layout by pread, piece by piece (never a second
      * whole copy), allocates buffers and caches. The program and its files may be gone afterwards unless the chip's description says otherwise. */
     int (*plan_create)(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress, struct plan **plan,
@@ -113,6 +166,11 @@ struct chip_interface {
     int (*plan_write_buffer)(struct plan *plan, int32_t buffer, int32_t n_rows, const float *values, struct error *err);
     /* Bytes of cache block `block` of a group, in the plan's own layout; *length is the group's block bytes. For tests of edits and bit-identity. */
     int (*plan_read_block)(struct plan *plan, int32_t group, int32_t block, void *bytes, uint64_t capacity, uint64_t *length, struct error *err);
+
+    /* What only this kind can tell of an open chip on its first day: versions, devices, bandwidth, peaks; appends rows to the report. An error means that the
+     * report could not be written, not that a row is bad. NULL: nothing beyond what `sampan doctor` finds for every chip (description, health, each
+     * operation against the reference). */
+    int (*diagnose)(struct chip *chip, struct report *report, struct error *err);
 };
 
 struct chip {
@@ -127,6 +185,11 @@ int step_check(const struct step *step, const struct program *program, const str
 
 /* ---- The registry: one row per kind. */
 extern const struct chip_interface *const chip_registry[]; /* NULL-terminated, in order of preference */
+
+/* The kind named (the part before ':' and ','), or NULL. */
+const struct chip_interface *chip_find_kind(const char *description);
+/* What stands behind the ':' in `profile`; false when it does not fit. "" where there is none. */
+bool chip_split_profile(const char *description, char *profile, size_t capacity);
 
 /* Opens "kind[:profile][,key=value...]"; NULL or "auto": the first kind that has a device. An unknown kind is SAMPAN_ENOTFOUND and names those there are. */
 int chip_open(const char *description, struct chip **chip, struct error *err);

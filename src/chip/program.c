@@ -121,7 +121,7 @@ bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *fir
     return *first < *last;
 }
 
-static bool is_same_part(const struct weight_part *a, const struct weight_part *b)
+bool weight_part_is_same(const struct weight_part *a, const struct weight_part *b)
 {
     return a->file == b->file && a->offset == b->offset && a->memory == b->memory && a->bytes == b->bytes;
 }
@@ -133,7 +133,7 @@ static bool is_tied_part(const struct program *program, const struct logical_wei
         return false;
     for (int32_t w = 0; w < program->n_weights; w++)
         for (int32_t p = 0; program->weights[w].role == WEIGHT_EMBEDDING && p < program->weights[w].n_parts; p++)
-            if (is_same_part(part, &program->weights[w].parts[p]))
+            if (weight_part_is_same(part, &program->weights[w].parts[p]))
                 return true;
     return false;
 }

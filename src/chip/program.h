@@ -267,6 +267,9 @@ int32_t program_count_inputs(const struct program *program, int32_t *first);
 /* Columns [*first, *last) of segment i of a weight or shard (see logical_weight), counted from the weight's own first column; false where it is empty. */
 bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *first, int64_t *last);
 
+/* Do both name the same bytes? (A tied head names its embedding's part again.) */
+bool weight_part_is_same(const struct weight_part *a, const struct weight_part *b);
+
 /* ---- Building: a small growing builder on an arena, used by model/ and by tests. Functions return the new index; a failure (memory, limits) is kept
  * in the builder and reported by program_builder_finish. Names and labels are copied; frequencies, files and memory of parts are only referred to. */
 

@@ -37,6 +37,27 @@ static const struct chip_interface *find_kind(const char *kind)
     return NULL;
 }
 
+const struct chip_interface *chip_find_kind(const char *description)
+{
+    size_t length = strcspn(description, ":,");
+    for (size_t i = 0; chip_registry[i]; i++)
+        if (strlen(chip_registry[i]->kind) == length && strncmp(chip_registry[i]->kind, description, length) == 0)
+            return chip_registry[i];
+    return NULL;
+}
+
+bool chip_split_profile(const char *description, char *profile, size_t capacity)
+{
+    const char *from = description + strcspn(description, ":,");
+    from += *from == ':';
+    size_t length = strcspn(from, ",");
+    if (length >= capacity)
+        return false;
+    memcpy(profile, from, length);
+    profile[length] = '\0';
+    return true;
+}
+
 int chip_open(const char *description, struct chip **chip, struct error *err)
 {
     if (!description)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "fleet/cache_sizing.h"
 
@@ -16,7 +17,6 @@ enum {
     LOGITS_BUFFER_BYTES = 32 << 20, /* logit rows of a step are limited so that they take about this much */
 };
 #define HEALTH_INTERVAL_NS UINT64_C(1000000000)
-#define RESERVE_BYTES ((uint64_t)64 << 20) /* left free at least, for everything else in the process */
 
 struct local_factory {
     struct local_executor_options options; /* chip: owned copy */
@@ -57,8 +57,8 @@ static uint64_t measure_budget(const struct local_executor_options *options, con
     if (!chip->memory_available)
         return UINT64_MAX / 2; /* the chip does not know; its own allocation will tell */
     uint64_t weights = program_weight_bytes(options->program);
-    uint64_t reserve = chip->memory_available / 8 > RESERVE_BYTES ? chip->memory_available / 8 : RESERVE_BYTES;
-    uint64_t taken = weights + weights / 8 + buffer_bytes(options->program, limits->max_tokens, limits->max_logit_rows) + reserve;
+    uint64_t buffers = buffer_bytes(options->program, limits->max_tokens, limits->max_logit_rows);
+    uint64_t taken = weights + weights / 8 + buffers + machine_memory_reserve(chip->memory_available);
     return chip->memory_available > taken ? chip->memory_available - taken : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/machine.h"
 #include "base/memory.h"
 #include "chip/cpu/cpu.h"
 
@@ -214,9 +215,9 @@ static int make_scratch(struct cpu_plan *plan, const struct program *program, st
     return 0;
 }
 
-static int make_caches(struct cpu_plan *plan, const struct program *program, struct error *err)
+/* Sizes of the groups; counts their blocks. */
+static void lay_out_caches(struct cpu_plan *plan, const struct program *program, struct bump *bump)
 {
-    struct bump counting = {0}, giving = {0};
     uint64_t tokens = (uint64_t)plan->limits.block_tokens, element = (uint64_t)plan->element_bytes;
     for (int32_t g = 0; g < plan->n_groups; g++) {
         const struct program_cache_group *from = &program->groups[g];
@@ -230,14 +231,20 @@ static int make_caches(struct cpu_plan *plan, const struct program *program, str
         group->layer_bytes = group->key_bytes + ((uint64_t)group->n_kv_heads * (uint64_t)group->value_stride * tokens * element + 63) / 64 * 64;
         group->block_bytes = group->layer_bytes * (uint64_t)from->n_layers;
         plan->description.group_block_bytes[g] = group->block_bytes;
-        take(&counting, plan->limits.n_blocks[g], group->block_bytes);
+        take(bump, plan->limits.n_blocks[g], group->block_bytes);
     }
+    plan->description.cache_bytes = bump->used;
+}
+
+static int make_caches(struct cpu_plan *plan, const struct program *program, struct error *err)
+{
+    struct bump counting = {0}, giving = {0};
+    lay_out_caches(plan, program, &counting);
     plan->cache_memory = counting.overflow ? NULL : allocate(counting.used, &giving.base);
     if (!plan->cache_memory)
         return out_of_memory("the key/value cache", counting.used, "choose fewer blocks or a shorter context", err);
     for (int32_t g = 0; g < plan->n_groups; g++)
         plan->groups[g].blocks = take(&giving, plan->limits.n_blocks[g], plan->groups[g].block_bytes);
-    plan->description.cache_bytes = counting.used;
     return 0;
 }
 
@@ -369,7 +376,8 @@ static void write_numerics_id(struct cpu_plan *plan)
              cpu_dialects[plan->chip->dialect].name, CPU_NUMERICS_GENERATION, types, tensor_types[plan->limits.cache_type].name, segments);
 }
 
-static int compile(struct cpu_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
+/* Everything before memory is taken: checks, and the sizes of what the program names. */
+static int prepare(struct cpu_plan *plan, const struct program *program, struct error *err)
 {
     int code = program_check(program, err);
     for (int32_t i = 0; !code && i < program->n_ops; i++) {
@@ -383,8 +391,12 @@ static int compile(struct cpu_plan *plan, const struct program *program, const s
     plan->element_bytes = plan->element == CACHE_F32 ? 4 : 2;
     if (!code)
         code = copy_sizes(plan, program, err);
-    if (!code)
-        code = list_rope_tables(plan, program, err);
+    return code ? code : list_rope_tables(plan, program, err);
+}
+
+static int compile(struct cpu_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
+{
+    int code = prepare(plan, program, err);
     if (!code)
         code = make_caches(plan, program, err);
     if (!code)
@@ -397,6 +409,52 @@ static int compile(struct cpu_plan *plan, const struct program *program, const s
         code = cpu_compile_stages(plan, program, err);
     if (!code)
         write_numerics_id(plan);
+    return code;
+}
+
+/* The same layouts as compile, counted only. */
+static int estimate(struct cpu_plan *plan, const struct program *program, struct weight_estimate *weights, struct error *err)
+{
+    int code = prepare(plan, program, err);
+    if (!code)
+        code = cpu_weights_lay_out(program, plan->weights, &plan->description.weight_bytes, err);
+    if (code)
+        return code;
+    struct bump caches = {0}, buffers = {0};
+    lay_out_caches(plan, program, &caches);
+    lay_out_buffers(plan, program, &buffers);
+    struct scratch_sizes sizes = measure_scratch(plan, program);
+    struct bump scratch = {0};
+    for (int32_t w = 0; w < plan->n_workers; w++)
+        lay_out_scratch(plan, &sizes, &scratch, &plan->scratch[w]);
+    if (caches.overflow)
+        return out_of_memory("the key/value cache", caches.used, "choose fewer blocks or a shorter context", err);
+    if (buffers.overflow || scratch.overflow)
+        return out_of_memory("the buffers of a step", buffers.used, "choose a smaller max_tokens", err);
+    plan->description.buffer_bytes = buffers.used + scratch.used;
+    for (int32_t w = 0; weights && w < program->n_weights; w++)
+        weights[w] = cpu_weight_estimate(&plan->weights[w], w);
+    return 0;
+}
+
+int cpu_plan_estimate(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
+                      struct weight_estimate *weights, struct error *err)
+{
+    (void)profile; /* all dialects share one layout */
+    struct machine *machine = mem_alloc(sizeof *machine);
+    struct cpu_plan *plan = mem_zalloc(sizeof *plan);
+    int code = machine && plan ? 0 : error_no_memory(err, "estimating a plan");
+    if (!code) {
+        machine_inspect(machine);
+        plan->n_workers = machine->n_usable < POOL_MAX_WORKERS ? machine->n_usable : POOL_MAX_WORKERS;
+        plan->limits = *limits;
+        arena_init(&plan->arena, PLAN_ARENA_LIMIT);
+        code = estimate(plan, program, weights, err);
+        *sizes = plan->description;
+        arena_free(&plan->arena);
+    }
+    mem_free(machine);
+    mem_free(plan);
     return code;
 }
 

@@ -208,6 +208,11 @@ int cpu_plan_create(struct chip *chip, const struct program *program, const stru
                     struct error *err);
 void cpu_plan_free(struct plan *plan);
 int cpu_supports(const char *profile, const struct program *program, const struct op *op, enum tensor_type cache_type, struct error *err);
+int cpu_plan_estimate(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
+                      struct weight_estimate *weights, struct error *err);
+
+/* profile.c */
+int cpu_profiles(struct chip_profile *profiles, int max);
 
 /* compile.c: the stages of a program; buffers, weights and groups are laid out already. */
 int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, struct error *err);

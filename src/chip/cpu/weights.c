@@ -133,6 +133,29 @@ int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weight
     return 0;
 }
 
+struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i)
+{
+    struct weight_estimate estimate = {
+        .bytes = weight->shared_with == i ? (weight->n_bytes + 63) / 64 * 64 : 0, .shared_with = weight->shared_with, .rate = RATE_F32, .passes = 1};
+    switch (weight->layout) {
+    case LAYOUT_VECTOR:
+        estimate.change = weight->type == TENSOR_F32 ? WEIGHT_AS_PUBLISHED : WEIGHT_REARRANGED;
+        estimate.form = "f32";
+        break;
+    case LAYOUT_ROWS:
+        estimate.change = WEIGHT_AS_PUBLISHED;
+        estimate.form = tensor_types[weight->type].name;
+        break;
+    case LAYOUT_PANELS:
+        estimate.change = WEIGHT_REARRANGED;
+        estimate.form = kind_is_wide(weight->kind) ? "panels of 8-bit codes" : "panels of 4-bit codes";
+        estimate.rate = RATE_INT8;
+        estimate.passes = INPUT_BLOCK_BYTES / (double)LINEAR_BLOCK; /* planes of the input */
+        break;
+    }
+    return estimate;
+}
+
 /* ---- Packing */
 
 static void store_word(uint8_t *codes, int register_index, int lane, const uint8_t bytes[4])

@@ -51,6 +51,9 @@ int cpu_weight_supports(const struct logical_weight *weight, struct error *err);
 /* Decides layout and size of all weights: fills everything but `bytes`; *total is the sum of all sizes, each a multiple of 64. */
 int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weights, uint64_t *total, struct error *err);
 
+/* What chip.h tells of a weight that was laid out, the i-th. */
+struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i);
+
 /* Reads weight i into weights[i].bytes. `counted` counts published bytes read, for progress (total over the whole program). */
 int cpu_weight_load(const struct program *program, struct cpu_weight *weights, int32_t i, uint64_t *counted, const struct progress *progress, uint64_t total,
                     struct error *err);

@@ -83,8 +83,7 @@ static const unsigned char *find_loaded(const struct reference_plan *plan, int32
     for (int32_t w = 0; w <= weight; w++) {
         int32_t n_parts = w == weight ? part : plan->program->weights[w].n_parts;
         for (int32_t p = 0; p < n_parts; p++) {
-            const struct weight_part *found = &plan->program->weights[w].parts[p];
-            if (found->file == wanted->file && found->offset == wanted->offset && found->memory == wanted->memory && found->bytes == wanted->bytes)
+            if (weight_part_is_same(&plan->program->weights[w].parts[p], wanted))
                 return plan->weights[w].parts[p];
         }
     }
@@ -161,6 +160,12 @@ static int load_weights(struct reference_plan *plan, const struct progress *prog
 
 /* ---- Buffers, caches, results. */
 
+static size_t buffer_bytes(const struct program_buffer *buffer, const struct plan_limits *limits)
+{
+    int32_t rows = buffer->rows == ROWS_TOKENS ? limits->max_tokens : limits->max_logit_rows;
+    return (size_t)rows * (size_t)buffer->width * sizeof(float); /* below 2^26 * 2^22 * 4 */
+}
+
 static int make_buffers(struct reference_plan *plan, struct error *err)
 {
     const struct program *program = plan->program;
@@ -168,31 +173,36 @@ static int make_buffers(struct reference_plan *plan, struct error *err)
     if (!plan->buffers)
         return error_no_memory(err, "making buffers");
     for (int32_t b = 0; b < program->n_buffers; b++) {
-        int32_t rows = program->buffers[b].rows == ROWS_TOKENS ? plan->limits.max_tokens : plan->limits.max_logit_rows;
-        size_t bytes = (size_t)rows * (size_t)program->buffers[b].width * sizeof(float); /* below 2^26 * 2^22 * 4 */
+        size_t bytes = buffer_bytes(&program->buffers[b], &plan->limits);
         plan->buffers[b] = mem_zalloc(bytes);
         if (!plan->buffers[b])
-            return error_set(err, SAMPAN_ENOMEM, "out of memory while making buffer '%s' of %d rows of %d (%zu bytes): use a smaller max_tokens",
-                             program->buffers[b].name, rows, program->buffers[b].width, bytes);
+            return error_set(err, SAMPAN_ENOMEM, "out of memory while making buffer '%s', %d wide (%zu bytes): use a smaller max_tokens",
+                             program->buffers[b].name, program->buffers[b].width, bytes);
         plan->description.buffer_bytes += bytes;
     }
     return 0;
 }
 
+static struct reference_cache measure_cache(const struct program_cache_group *group, const struct plan_limits *limits)
+{
+    struct reference_cache cache = {0};
+    /* At most 2^12 heads * 2^11 elements * 4 bytes * 2^8 tokens * 2^10 layers = 2^43 */
+    cache.token_bytes = cache_group_elements(group) * reference_cache_element_bytes(limits->cache_type);
+    cache.layer_bytes = cache.token_bytes * (uint64_t)limits->block_tokens;
+    cache.block_bytes = cache.layer_bytes * (uint64_t)group->n_layers;
+    return cache;
+}
+
 static int make_caches(struct reference_plan *plan, struct error *err)
 {
     const struct program *program = plan->program;
-    uint64_t element = reference_cache_element_bytes(plan->limits.cache_type);
     plan->caches = arena_alloc_array(&plan->arena, (size_t)program->n_groups, sizeof *plan->caches);
     if (!plan->caches)
         return error_no_memory(err, "making the cache");
     for (int32_t g = 0; g < program->n_groups; g++) {
         const struct program_cache_group *group = &program->groups[g];
         struct reference_cache *cache = &plan->caches[g];
-        /* At most 2^12 heads * 2^11 elements * 4 bytes * 2^8 tokens * 2^10 layers = 2^43 */
-        cache->token_bytes = cache_group_elements(group) * element;
-        cache->layer_bytes = cache->token_bytes * (uint64_t)plan->limits.block_tokens;
-        cache->block_bytes = cache->layer_bytes * (uint64_t)group->n_layers;
+        *cache = measure_cache(group, &plan->limits);
         cache->bytes = mem_zalloc_array((size_t)plan->limits.n_blocks[g], (size_t)cache->block_bytes);
         if (!cache->bytes)
             return error_set(err, SAMPAN_ENOMEM, "out of memory while making cache group '%s': %d blocks of %llu bytes; use fewer blocks or a smaller context",
@@ -203,16 +213,22 @@ static int make_caches(struct reference_plan *plan, struct error *err)
     return 0;
 }
 
-static int make_scratch(struct reference_plan *plan, struct error *err)
+static uint64_t scratch_doubles(const struct program *program, const struct plan_limits *limits)
 {
     uint64_t most = 1;
-    for (int32_t i = 0; i < plan->program->n_ops; i++) {
-        const struct op *op = &plan->program->ops[i];
-        uint64_t needed = op->kind == OP_LINEAR      ? reference_linear_scratch(plan->program, &op->linear)
-                          : op->kind == OP_ATTENTION ? reference_attention_scratch(plan->program, &plan->limits, &op->attention)
+    for (int32_t i = 0; i < program->n_ops; i++) {
+        const struct op *op = &program->ops[i];
+        uint64_t needed = op->kind == OP_LINEAR      ? reference_linear_scratch(program, &op->linear)
+                          : op->kind == OP_ATTENTION ? reference_attention_scratch(program, limits, &op->attention)
                                                      : 0;
         most = needed > most ? needed : most;
     }
+    return most;
+}
+
+static int make_scratch(struct reference_plan *plan, struct error *err)
+{
+    uint64_t most = scratch_doubles(plan->program, &plan->limits);
     size_t rows = (size_t)plan->limits.max_logit_rows;
     plan->scratch = mem_alloc_array((size_t)most, sizeof *plan->scratch);
     plan->token_ids = mem_alloc_array((size_t)plan->limits.max_tokens, sizeof *plan->token_ids);
@@ -248,7 +264,7 @@ static void write_numerics_id(struct reference_plan *plan)
 
 /* ---- Create and free. */
 
-static int compile(struct reference_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
+static int prepare(struct reference_plan *plan, const struct program *program, struct error *err)
 {
     int status = program_check(program, err);
     for (int32_t i = 0; !status && i < program->n_ops; i++) {
@@ -256,8 +272,12 @@ static int compile(struct reference_plan *plan, const struct program *program, c
         if (status)
             error_prefix(err, "operation %d (%s)", i, program->ops[i].label);
     }
-    if (!status)
-        status = check_limits(&plan->limits, program, err);
+    return status ? status : check_limits(&plan->limits, program, err);
+}
+
+static int compile(struct reference_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
+{
+    int status = prepare(plan, program, err);
     if (!status)
         status = copy_program(plan, program, err);
     if (!status)
@@ -271,6 +291,61 @@ static int compile(struct reference_plan *plan, const struct program *program, c
     if (!status)
         write_numerics_id(plan);
     return status;
+}
+
+/* ---- Estimates. */
+
+/* The weight whose part this one shares, or -1. */
+static int32_t find_owner(const struct program *program, int32_t weight, int32_t part)
+{
+    for (int32_t w = 0; w <= weight; w++) {
+        int32_t n_parts = w == weight ? part : program->weights[w].n_parts;
+        for (int32_t p = 0; p < n_parts; p++)
+            if (weight_part_is_same(&program->weights[w].parts[p], &program->weights[weight].parts[part]))
+                return w;
+    }
+    return -1;
+}
+
+static struct weight_estimate estimate_weight(const struct program *program, int32_t w)
+{
+    const struct logical_weight *weight = &program->weights[w];
+    struct weight_estimate estimate = {
+        .shared_with = w, .change = WEIGHT_AS_PUBLISHED, .form = tensor_types[weight->parts[0].type].name, .rate = RATE_F32, .passes = 1};
+    for (int32_t p = 0; p < weight->n_parts; p++) {
+        int32_t owner = find_owner(program, w, p);
+        if (owner < 0)
+            estimate.bytes += weight->parts[p].bytes;
+        else if (!estimate.bytes)
+            estimate.shared_with = owner;
+    }
+    if (estimate.bytes)
+        estimate.shared_with = w;
+    return estimate;
+}
+
+int reference_plan_estimate(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
+                            struct weight_estimate *weights, struct error *err)
+{
+    (void)profile;
+    struct reference_plan plan = {.limits = *limits};
+    int status = prepare(&plan, program, err);
+    if (status)
+        return status;
+    *sizes = (struct plan_description){.buffer_bytes = scratch_doubles(program, &plan.limits) * sizeof *plan.scratch};
+    for (int32_t b = 0; b < program->n_buffers; b++)
+        sizes->buffer_bytes += buffer_bytes(&program->buffers[b], &plan.limits);
+    for (int32_t g = 0; g < program->n_groups; g++) {
+        sizes->group_block_bytes[g] = measure_cache(&program->groups[g], &plan.limits).block_bytes;
+        sizes->cache_bytes += sizes->group_block_bytes[g] * (uint64_t)plan.limits.n_blocks[g];
+    }
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        struct weight_estimate estimate = estimate_weight(program, w);
+        sizes->weight_bytes += estimate.bytes;
+        if (weights)
+            weights[w] = estimate;
+    }
+    return 0;
 }
 
 int reference_plan_create(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress,

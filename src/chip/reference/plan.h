@@ -15,6 +15,8 @@ extern const struct reference_operation reference_operations[OP_KIND_COUNT];
 
 int reference_plan_create(struct chip *chip, const struct program *program, const struct plan_limits *limits, const struct progress *progress,
                           struct plan **plan, struct error *err);
+int reference_plan_estimate(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
+                            struct weight_estimate *weights, struct error *err);
 void reference_plan_free(struct plan *plan);
 
 #endif

@@ -3,6 +3,7 @@
  * A step runs inside wait, so that the results of the step before stay as they are until then. One step is in flight at a time. */
 #include "chip/reference/reference.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/machine.h"
@@ -93,6 +94,27 @@ static int reference_supports(const char *profile, const struct program *program
                                  weight->parts[p].name);
     }
     return 0;
+}
+
+/* One profile, this machine. */
+static int reference_profiles(struct chip_profile *profiles, int max)
+{
+    struct chip_description description;
+    if (max < 1)
+        return 0;
+    reference_describe(NULL, &description);
+    profiles[0] = (struct chip_profile){
+        .is_here = true,
+        .guarantee = description.guarantee,
+        .cache_type = description.cache_type,
+        .block_tokens = description.block_tokens,
+        .memory_bytes = description.memory_total,
+        .memory_free = description.memory_available,
+        .memory_reserved = machine_memory_reserve(description.memory_available),
+        .memory_source = "this machine, now",
+    };
+    snprintf(profiles[0].product, sizeof profiles[0].product, "%s", description.name);
+    return 1;
 }
 
 /* ---- Rows, for the operations. */
@@ -270,6 +292,8 @@ const struct chip_interface reference_chip = {
     .describe = reference_describe,
     .health = reference_health,
     .supports = reference_supports,
+    .profiles = reference_profiles,
+    .plan_estimate = reference_plan_estimate,
     .plan_create = reference_plan_create,
     .plan_free = reference_plan_free,
     .plan_describe = reference_plan_describe,

@@ -1,0 +1,57 @@
+#include "base/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { FIRST_CAPACITY = 32 };
+
+void report_init(struct report *report)
+{
+    *report = (struct report){.section = ""};
+}
+
+void report_free(struct report *report)
+{
+    mem_free(report->rows);
+    report_init(report);
+}
+
+void report_add(struct report *report, enum report_verdict verdict, const char *name, const char *advice, const char *format, ...)
+{
+    if (report->n_rows == report->capacity) {
+        size_t capacity = report->capacity ? 2 * report->capacity : FIRST_CAPACITY;
+        struct report_row *rows = mem_realloc_array(report->rows, capacity, sizeof *rows);
+        if (!rows) {
+            report->failed = SAMPAN_ENOMEM;
+            return;
+        }
+        report->rows = rows;
+        report->capacity = capacity;
+    }
+    struct report_row *row = &report->rows[report->n_rows++];
+    va_list arguments;
+    row->verdict = verdict;
+    snprintf(row->section, sizeof row->section, "%s", report->section);
+    snprintf(row->name, sizeof row->name, "%s", name);
+    snprintf(row->advice, sizeof row->advice, "%s", advice ? advice : "");
+    va_start(arguments, format);
+    vsnprintf(row->value, sizeof row->value, format, arguments);
+    va_end(arguments);
+}
+
+size_t report_count(const struct report *report, enum report_verdict verdict)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < report->n_rows; i++)
+        count += report->rows[i].verdict == verdict;
+    return count;
+}
+
+const char *report_verdict_name(enum report_verdict verdict)
+{
+    static const char *const names[REPORT_VERDICT_COUNT] = {"fact", "well", "warning", "broken"};
+    return (unsigned)verdict < REPORT_VERDICT_COUNT ? names[verdict] : "unknown";
+}
