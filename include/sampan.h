@@ -162,14 +162,25 @@ struct sampan_text {
     size_t length;
 };
 
+struct sampan_logit_bias {
+    int32_t id;
+    float bias; /* -1,000 to 1,000, or -INFINITY: never chosen */
+};
+
+struct sampan_tokens {
+    const int32_t *ids;
+    size_t count; /* 1 to 64 */
+};
+
 #define SAMPAN_PROMPT_ONLY (-1) /* as max_tokens: nothing is generated */
 
+/* How a token is chosen: logit biases, banned sequences, penalties, temperature, top-k, top-p, min-p, typical-p, in this order, then one draw. */
 struct sampan_request {
     size_t size;
     const int32_t *prompt;
     size_t n_prompt;         /* at least 1, below the engine's context */
     int32_t max_tokens;      /* generated at most; 0: as the context allows */
-    int32_t min_tokens;      /* the answer does not end before that many */
+    int32_t min_tokens;      /* tokens that end an answer are not chosen before that many */
     double temperature;      /* 0: greedy, the most probable token each time */
     int32_t top_k;           /* 0: off */
     double top_p;            /* 0 or 1: off */
@@ -185,6 +196,14 @@ struct sampan_request {
     int32_t want_logprobs;   /* 1: log-probability of each generated token, and n_alternatives more */
     int32_t n_alternatives;
     int32_t n_prompt_logprobs; /* above 0: that many best tokens after every position of the prompt */
+    double typical_p;        /* 0 or 1: off */
+    int32_t penalty_window;  /* the penalties look at so many last tokens; 0: at all */
+    int32_t n_logit_biases;
+    const struct sampan_logit_bias *logit_biases; /* [n_logit_biases], at most 16,384: added to the logits before anything else */
+    const struct sampan_tokens *banned; /* [n_banned], at most 1,024: sequences whose last token is not chosen where it would complete them */
+    size_t n_banned;
+    const int32_t *stop_tokens; /* [n_stop_tokens], at most 1,024: end the answer as the model's own end tokens do, also with ignore_end */
+    size_t n_stop_tokens;
 };
 
 enum sampan_finish {

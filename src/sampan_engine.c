@@ -221,9 +221,14 @@ int sampan_engine_statistics(sampan_engine *engine, struct sampan_statistics *st
 
 /* ---- Requests: between the public structs and the engine's. */
 
-/* The two pairs are the same in memory, so arrays of one are given out as the other. */
+/* The pairs are the same in memory, so arrays of one are given out as the other. */
 _Static_assert(sizeof(struct sampan_logprob) == sizeof(struct engine_logprob) &&
                    offsetof(struct sampan_logprob, logprob) == offsetof(struct engine_logprob, logprob),
+               "");
+_Static_assert(sizeof(struct sampan_logit_bias) == sizeof(struct sampling_bias) &&
+                   offsetof(struct sampan_logit_bias, bias) == offsetof(struct sampling_bias, bias),
+               "");
+_Static_assert(sizeof(struct sampan_tokens) == sizeof(struct token_sequence) && offsetof(struct sampan_tokens, count) == offsetof(struct token_sequence, count),
                "");
 _Static_assert(sizeof(struct sampan_text) == sizeof(struct engine_stop) && offsetof(struct sampan_text, length) == offsetof(struct engine_stop, length), "");
 
@@ -238,6 +243,8 @@ static int read_request(const struct sampan_request *theirs, struct engine_reque
                          ours.max_tokens);
     if (ours.n_alternatives < 0 || ours.n_prompt_logprobs < 0)
         return api_invalid("submitting a request", "n_alternatives or n_prompt_logprobs is negative");
+    if (ours.n_banned > INT32_MAX)
+        return api_invalid("submitting a request", "n_banned is beyond any limit");
     *request = (struct engine_request){
         .prompt = ours.prompt,
         .n_prompt = ours.n_prompt,
@@ -251,15 +258,23 @@ static int read_request(const struct sampan_request *theirs, struct engine_reque
                 .top_k = ours.top_k,
                 .top_p = ours.top_p,
                 .min_p = ours.min_p,
+                .typical_p = ours.typical_p,
                 .repetition_penalty = ours.repetition_penalty,
                 .presence_penalty = ours.presence_penalty,
                 .frequency_penalty = ours.frequency_penalty,
+                .penalty_window = ours.penalty_window,
+                .biases = (const struct sampling_bias *)ours.logit_biases,
+                .n_biases = ours.n_logit_biases,
+                .banned = (const struct token_sequence *)ours.banned,
+                .n_banned = (int32_t)ours.n_banned,
                 .seed = ours.seed,
                 .choice = ours.choice,
             },
         .ignore_eog = ours.ignore_end != 0,
         .stops = (const struct engine_stop *)ours.stops,
         .n_stops = ours.n_stops,
+        .stop_tokens = ours.stop_tokens,
+        .n_stop_tokens = ours.n_stop_tokens,
         .n_logprobs = ours.want_logprobs ? ours.n_alternatives : -1,
         .n_prompt_logprobs = ours.n_prompt_logprobs ? ours.n_prompt_logprobs : -1,
         .show_control = ours.show_control != 0,

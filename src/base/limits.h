@@ -47,6 +47,11 @@
 #define LIMIT_QUEUED_REQUESTS 65536
 #define LIMIT_STOP_STRINGS 64     /* per request */
 #define LIMIT_STOP_STRING 4096    /* bytes */
+#define LIMIT_STOP_TOKENS 1024    /* per request */
+#define LIMIT_LOGIT_BIASES 16384  /* per request; each is one addition per token */
+#define LIMIT_LOGIT_BIAS 1000     /* nats, either way; APIs allow 100 */
+#define LIMIT_BANNED_SEQUENCES 1024 /* per request */
+#define LIMIT_BANNED_SEQUENCE 64  /* tokens of one */
 #define LIMIT_LOGPROBS 1024       /* alternatives reported per token; parity tools compare some hundred */
 
 #endif

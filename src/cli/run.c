@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "cli/conversation.h"
+#include "cli/logit_bias.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 
@@ -23,6 +24,7 @@ struct chat {
     struct conversation conversation;
     struct sampan_request request; /* what is the same for every message */
     struct sampan_text stops[LIMIT_STOP_STRINGS];
+    struct sampan_logit_bias *biases;                                          /* owned */
     bool raw;                                                                  /* no template, no history */
     bool last_was_newline;                                                     /* of what was printed */
     uint64_t n_messages, n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* in all, for /stats */
@@ -34,10 +36,10 @@ struct chat {
 static bool sampling_is_chosen(const struct option_value *values)
 {
     return values[OPTION_TEMPERATURE].count || values[OPTION_TOP_K].count || values[OPTION_TOP_P].count || values[OPTION_MIN_P].count ||
-           values[OPTION_SEED].count;
+           values[OPTION_TYPICAL_P].count || values[OPTION_SEED].count;
 }
 
-static void choose_sampling(struct chat *chat, const struct option_value *values, bool is_chat)
+static int choose_sampling(struct chat *chat, const struct option_value *values, bool is_chat)
 {
     struct sampan_request *request = &chat->request;
     *request = (struct sampan_request){
@@ -47,9 +49,13 @@ static void choose_sampling(struct chat *chat, const struct option_value *values
         .top_k = (int32_t)values[OPTION_TOP_K].integer,
         .top_p = values[OPTION_TOP_P].number,
         .min_p = values[OPTION_MIN_P].number,
+        .typical_p = values[OPTION_TYPICAL_P].number,
         .repetition_penalty = values[OPTION_REPETITION_PENALTY].number,
         .presence_penalty = values[OPTION_PRESENCE_PENALTY].number,
         .frequency_penalty = values[OPTION_FREQUENCY_PENALTY].number,
+        .penalty_window = (int32_t)values[OPTION_PENALTY_WINDOW].integer,
+        .min_tokens = (int32_t)values[OPTION_MIN_TOKENS].integer,
+        .ignore_end = values[OPTION_IGNORE_END].count != 0,
         .seed = (uint64_t)values[OPTION_SEED].integer,
         .stops = chat->stops,
         .n_stops = (size_t)values[OPTION_STOP].count,
@@ -63,6 +69,9 @@ static void choose_sampling(struct chat *chat, const struct option_value *values
     }
     if (request->temperature > 0 && !values[OPTION_SEED].count)
         request->seed = (uint64_t)time(NULL) * 1000003u ^ (uint64_t)getpid();
+    int status = logit_bias_parse(&values[OPTION_LOGIT_BIAS], &chat->biases, &request->n_logit_biases);
+    request->logit_biases = chat->biases;
+    return status;
 }
 
 /* ---- One answer. */
@@ -425,12 +434,14 @@ static int run_run(const struct arguments *arguments)
     if (values[OPTION_RAW].count && values[OPTION_SYSTEM].count)
         return cli_usage("--system needs the chat template, which --raw switches off");
     interrupts_catch();
-    choose_sampling(&chat, values, is_chat);
-    int status = open_chat(&chat, arguments);
+    int status = choose_sampling(&chat, values, is_chat);
+    if (!status)
+        status = open_chat(&chat, arguments);
     if (!status)
         status = values[OPTION_PROMPT].count ? run_prompt(&chat, values) : is_chat ? run_chat(&chat, values) : run_pipe(&chat, values);
     conversation_free(&chat.conversation);
     session_close(&chat.session);
+    mem_free(chat.biases);
     return status;
 }
 
@@ -443,9 +454,14 @@ static const struct option_row run_options[] = {
     {OPTION_TOP_K, "top-k", OPTION_IS_INTEGER, "K", "sample from the K likeliest tokens (0: all)", 0, LIMIT_VOCABULARY, false},
     {OPTION_TOP_P, "top-p", OPTION_IS_NUMBER, "P", "sample from the likeliest that make up P (default: 0.95 in a chat)", 0, 1, false},
     {OPTION_MIN_P, "min-p", OPTION_IS_NUMBER, "P", "sample from those at least P times as likely as the likeliest", 0, 1, false},
+    {OPTION_TYPICAL_P, "typical-p", OPTION_IS_NUMBER, "P", "sample from those as likely as is typical that make up P", 0, 1, false},
     {OPTION_REPETITION_PENALTY, "repetition-penalty", OPTION_IS_NUMBER, "R", "above 1: tokens seen before become less likely", 0.01, 100, false},
     {OPTION_PRESENCE_PENALTY, "presence-penalty", OPTION_IS_NUMBER, "R", "taken off tokens that the answer has", -100, 100, false},
     {OPTION_FREQUENCY_PENALTY, "frequency-penalty", OPTION_IS_NUMBER, "R", "... once for each time", -100, 100, false},
+    {OPTION_PENALTY_WINDOW, "penalty-window", OPTION_IS_INTEGER, "N", "the penalties look at the last N tokens (0: all)", 0, LIMIT_CONTEXT, false},
+    {OPTION_LOGIT_BIAS, "logit-bias", OPTION_IS_TEXT, "ID=BIAS", "added to a token's logit; -inf: never chosen; several with commas", 0, 0, true},
+    {OPTION_MIN_TOKENS, "min-tokens", OPTION_IS_INTEGER, "N", "the answer does not end before N tokens", 0, LIMIT_CONTEXT, false},
+    {OPTION_IGNORE_END, "ignore-end", OPTION_IS_FLAG, NULL, "tokens that end an answer do not", 0, 0, false},
     {OPTION_SEED, "seed", OPTION_IS_INTEGER, "N", "the same seed gives the same answer (default: another each time)", 0, 9.2e18, false},
     {OPTION_STOP, "stop", OPTION_IS_TEXT, "TEXT", "end the answer before this text", 0, 0, true},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "with --prompt: print one JSON object with text, tokens, counts and times", 0, 0, false},

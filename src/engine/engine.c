@@ -159,7 +159,9 @@ int engine_submit(struct engine *engine, const struct engine_request *request, u
     if (!status)
         status = check_prompt(request, &description, err);
     if (!status)
-        status = sampling_parameters_check(&request->sampling, err);
+        status = sampling_parameters_check(&request->sampling, description.n_vocabulary, err);
+    if (!status)
+        status = request_lists_check(request, description.n_vocabulary, err);
     if (!status && request->n_stops && !engine->tokenizer)
         status = error_set(err, SAMPAN_EINVAL, "stop strings need text, and this engine has no tokenizer");
     if (status)

@@ -33,16 +33,32 @@ struct engine_options {
     const struct clock *clock; /* NULL: clock_monotonic */
 };
 
-/* How to choose a token. The order is: penalties, temperature, top-k, top-p, min-p (as published peers have it), then one draw. Zero-initialised with
- * temperature 0 is greedy: the largest logit after penalties, lowest id on ties. */
+struct sampling_bias {
+    int32_t id;
+    float bias; /* added to the logit: -LIMIT_LOGIT_BIAS to LIMIT_LOGIT_BIAS, or -INFINITY: never chosen */
+};
+
+struct token_sequence {
+    const int32_t *ids; /* [count], at least one */
+    size_t count;
+};
+
+/* How to choose a token. The order is: biases, bans, penalties, temperature, top-k, top-p, min-p, typical-p (as published peers have it), then one draw.
+ * Zero-initialised is greedy: the largest logit, lowest id on ties. With temperature 0 what only narrows a draw does nothing. */
 struct sampling_parameters {
-    double temperature;        /* 0: greedy */
-    int32_t top_k;             /* 0: off */
-    double top_p;              /* 0 or 1: off */
-    double min_p;              /* 0: off */
-    double repetition_penalty; /* 0 or 1: off; divides positive, multiplies negative logits of tokens in prompt and output (Keskar et al. 2019) */
-    double presence_penalty;   /* 0: off; of tokens in the output (OpenAI's definition) */
-    double frequency_penalty;  /* 0: off */
+    double temperature;                 /* 0: greedy */
+    int32_t top_k;                      /* 0: off */
+    double top_p;                       /* 0 or 1: off */
+    double min_p;                       /* 0: off */
+    double typical_p;                   /* 0 or 1: off; locally typical sampling (Meister et al. 2022) */
+    double repetition_penalty;          /* 0 or 1: off; divides positive, multiplies negative logits of tokens in prompt and output (Keskar et al. 2019) */
+    double presence_penalty;            /* 0: off; of tokens in the output (OpenAI's definition) */
+    double frequency_penalty;           /* 0: off */
+    int32_t penalty_window;             /* the penalties look at so many last tokens of prompt and output; 0: at all */
+    const struct sampling_bias *biases; /* [n_biases]; of one id given twice the sum counts */
+    int32_t n_biases;
+    const struct token_sequence *banned; /* [n_banned] never completed: where prompt and output end in all but its last id, that one is not chosen */
+    int32_t n_banned;
     uint64_t seed;
     uint32_t choice; /* index among n choices: enters the random stream */
 };
@@ -53,14 +69,16 @@ struct engine_stop {
 };
 
 struct engine_request {
-    const int32_t *prompt; /* copied */
-    size_t n_prompt;       /* at least 1, below max_context */
-    int32_t max_tokens;    /* generated at most; 0: score the prompt only; -1: as the context allows */
-    int32_t min_tokens;    /* EOG ids are not chosen before that many */
-    struct sampling_parameters sampling;
+    const int32_t *prompt;               /* copied */
+    size_t n_prompt;                     /* at least 1, below max_context */
+    int32_t max_tokens;                  /* generated at most; 0: score the prompt only; -1: as the context allows */
+    int32_t min_tokens;                  /* EOG ids and stop tokens are not chosen before that many */
+    struct sampling_parameters sampling; /* its arrays are copied */
     bool ignore_eog;
     const struct engine_stop *stops; /* [n_stops], copied */
     size_t n_stops;
+    const int32_t *stop_tokens; /* [n_stop_tokens], copied: end the answer as an EOG id does, also with ignore_eog */
+    size_t n_stop_tokens;
     int32_t n_logprobs;        /* alternatives per generated token, 0..LIMIT_LOGPROBS; -1: none, not even the chosen token's */
     int32_t n_prompt_logprobs; /* the same for each prompt position (position i: distribution of the token after prompt[0..i]); -1: none */
     bool show_control;         /* control tokens appear in the text */

@@ -87,7 +87,7 @@ static bool is_eog(const struct engine *engine, int32_t token)
 /* Appends a chosen token to the stream's log, or ends the stream by it. */
 static void accept_token(struct engine *engine, struct stream *stream, int32_t token)
 {
-    if (is_eog(engine, token) && !stream->ignore_eog) {
+    if ((is_eog(engine, token) && !stream->ignore_eog) || request_lists_has_stop_token(&stream->lists, token)) {
         stream->progress.eog_token = token;
         end_unless_stopped(engine, stream, FINISH_EOG);
         return;
@@ -122,10 +122,9 @@ static int choose_by_logits(struct engine *engine, struct stream *stream, const 
     struct token_log *log = &stream->log;
     struct sampler_input input = {
         .logits = logits, .parameters = &stream->sampling, .tokens = log->tokens, .n_prompt = log->n_prompt, .n_tokens = log->n_tokens};
-    if (engine->tokenizer && token_log_n_new(log) < stream->min_tokens) {
-        const struct tokenizer_spec *spec = tokenizer_get_spec(engine->tokenizer);
-        input.banned = spec->eog_ids;
-        input.n_banned = spec->n_eog_ids;
+    if (token_log_n_new(log) < stream->min_tokens) {
+        input.held_back = stream->lists.end_tokens;
+        input.n_held_back = stream->lists.n_end_tokens;
     }
     int status = sampler_choose(&engine->sampler, &input, token, err);
     if (!status && log->logprob_width)

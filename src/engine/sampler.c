@@ -98,7 +98,48 @@ static int check_range(const char *name, double value, double minimum, double ma
     return error_set(err, SAMPAN_EINVAL, "%s is %g, expected %g to %g", name, value, minimum, maximum);
 }
 
-int sampling_parameters_check(const struct sampling_parameters *parameters, struct error *err)
+static int check_list(const char *name, const void *list, int32_t n, int32_t limit, struct error *err)
+{
+    if (n < 0 || n > limit)
+        return error_set(err, SAMPAN_ELIMIT, "%s has %d entries, expected at most %d", name, n, limit);
+    return n && !list ? error_set(err, SAMPAN_EINVAL, "%s has %d entries, but the list is NULL", name, n) : 0;
+}
+
+static int check_id(const char *name, int32_t index, int32_t id, int32_t n_vocabulary, struct error *err)
+{
+    if (id >= 0 && id < n_vocabulary)
+        return 0;
+    return error_set(err, SAMPAN_EINVAL, "entry %d of %s names token %d, expected 0 to %d", index, name, id, n_vocabulary - 1);
+}
+
+static int check_biases(const struct sampling_parameters *parameters, int32_t n_vocabulary, struct error *err)
+{
+    int status = check_list("logit_bias", parameters->biases, parameters->n_biases, LIMIT_LOGIT_BIASES, err);
+    for (int32_t i = 0; i < parameters->n_biases && !status; i++) {
+        float bias = parameters->biases[i].bias;
+        status = check_id("logit_bias", i, parameters->biases[i].id, n_vocabulary, err);
+        if (!status && !(bias == -INFINITY || fabsf(bias) <= LIMIT_LOGIT_BIAS))
+            status = error_set(err, SAMPAN_EINVAL, "logit_bias of token %d is %g, expected -%d to %d, or -inf to never choose it", parameters->biases[i].id,
+                               (double)bias, LIMIT_LOGIT_BIAS, LIMIT_LOGIT_BIAS);
+    }
+    return status;
+}
+
+static int check_banned(const struct sampling_parameters *parameters, int32_t n_vocabulary, struct error *err)
+{
+    int status = check_list("banned", parameters->banned, parameters->n_banned, LIMIT_BANNED_SEQUENCES, err);
+    for (int32_t i = 0; i < parameters->n_banned && !status; i++) {
+        const struct token_sequence *sequence = &parameters->banned[i];
+        if (!sequence->ids || sequence->count < 1 || sequence->count > LIMIT_BANNED_SEQUENCE)
+            return error_set(err, SAMPAN_EINVAL, "sequence %d of banned has %zu tokens, expected 1 to %d", i, sequence->ids ? sequence->count : 0,
+                             LIMIT_BANNED_SEQUENCE);
+        for (size_t k = 0; k < sequence->count && !status; k++)
+            status = check_id("banned", i, sequence->ids[k], n_vocabulary, err);
+    }
+    return status;
+}
+
+int sampling_parameters_check(const struct sampling_parameters *parameters, int32_t n_vocabulary, struct error *err)
 {
     const struct {
         const char *name;
@@ -107,10 +148,12 @@ int sampling_parameters_check(const struct sampling_parameters *parameters, stru
         {"temperature", parameters->temperature, 0, 100},
         {"top_p", parameters->top_p, 0, 1},
         {"min_p", parameters->min_p, 0, 1},
+        {"typical_p", parameters->typical_p, 0, 1},
         {"repetition_penalty", parameters->repetition_penalty, 0, 100},
         {"presence_penalty", parameters->presence_penalty, -100, 100},
         {"frequency_penalty", parameters->frequency_penalty, -100, 100},
         {"top_k", parameters->top_k, 0, INT32_MAX},
+        {"penalty_window", parameters->penalty_window, 0, INT32_MAX},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         int status = check_range(ranges[i].name, ranges[i].value, ranges[i].minimum, ranges[i].maximum, err);
@@ -119,7 +162,8 @@ int sampling_parameters_check(const struct sampling_parameters *parameters, stru
     }
     if (parameters->temperature > 0 && parameters->temperature < 1e-3)
         return error_set(err, SAMPAN_EINVAL, "temperature is %g, expected 0 (greedy) or 0.001 to 100", parameters->temperature);
-    return 0;
+    int status = check_biases(parameters, n_vocabulary, err);
+    return status ? status : check_banned(parameters, n_vocabulary, err);
 }
 
 static bool has_repetition_penalty(const struct sampling_parameters *p)
@@ -127,29 +171,61 @@ static bool has_repetition_penalty(const struct sampling_parameters *p)
     return p->repetition_penalty != 0 && p->repetition_penalty != 1;
 }
 
-static bool has_penalties(const struct sampling_parameters *p)
+static bool changes_logits(const struct sampling_parameters *p)
 {
-    return has_repetition_penalty(p) || p->presence_penalty != 0 || p->frequency_penalty != 0;
+    return has_repetition_penalty(p) || p->presence_penalty != 0 || p->frequency_penalty != 0 || p->n_biases || p->n_banned;
 }
 
 bool sampling_parameters_are_plain_greedy(const struct sampling_parameters *parameters)
 {
-    return parameters->temperature == 0 && !has_penalties(parameters);
+    return parameters->temperature == 0 && !changes_logits(parameters);
+}
+
+/* ---- Biases and bans. */
+
+static void apply_biases(struct sampler *sampler, const struct sampling_parameters *p)
+{
+    for (int32_t i = 0; i < p->n_biases; i++) {
+        float *logit = &sampler->row[p->biases[i].id];
+        *logit = p->biases[i].bias == -INFINITY ? -INFINITY : *logit + p->biases[i].bias; /* +inf - inf would be NaN */
+    }
+}
+
+/* The last token of each sequence whose others are the end of the log. */
+static void apply_bans(struct sampler *sampler, const struct sampler_input *input)
+{
+    for (int32_t i = 0; i < input->parameters->n_banned; i++) {
+        const struct token_sequence *sequence = &input->parameters->banned[i];
+        size_t before = sequence->count - 1, n_tokens = (size_t)input->n_tokens;
+        if (before <= n_tokens && memcmp(input->tokens + n_tokens - before, sequence->ids, before * sizeof *sequence->ids) == 0)
+            sampler->row[sequence->ids[before]] = -INFINITY;
+    }
+    for (int32_t i = 0; i < input->n_held_back; i++)
+        if (input->held_back[i] >= 0 && input->held_back[i] < sampler->n_vocabulary)
+            sampler->row[input->held_back[i]] = -INFINITY;
 }
 
 /* ---- Penalties. */
 
+/* The first position of the log that penalties look at. */
+static int32_t window_start(const struct sampler_input *input)
+{
+    int32_t window = input->parameters->penalty_window;
+    return window > 0 && window < input->n_tokens ? input->n_tokens - window : 0;
+}
+
 static void apply_repetition_penalty(struct sampler *sampler, const struct sampler_input *input)
 {
     float penalty = (float)input->parameters->repetition_penalty;
-    for (int32_t i = 0; i < input->n_tokens; i++) {
+    int32_t start = window_start(input);
+    for (int32_t i = start; i < input->n_tokens; i++) {
         int32_t id = input->tokens[i];
         if (sampler->seen[id])
             continue;
         sampler->seen[id] = 1;
         sampler->row[id] = sampler->row[id] > 0 ? sampler->row[id] / penalty : sampler->row[id] * penalty;
     }
-    for (int32_t i = 0; i < input->n_tokens; i++)
+    for (int32_t i = start; i < input->n_tokens; i++)
         sampler->seen[input->tokens[i]] = 0;
 }
 
@@ -157,9 +233,10 @@ static void apply_repetition_penalty(struct sampler *sampler, const struct sampl
 static void apply_output_penalties(struct sampler *sampler, const struct sampler_input *input)
 {
     const struct sampling_parameters *p = input->parameters;
-    for (int32_t i = input->n_prompt; i < input->n_tokens; i++)
+    int32_t start = window_start(input) > input->n_prompt ? window_start(input) : input->n_prompt;
+    for (int32_t i = start; i < input->n_tokens; i++)
         sampler->output_counts[input->tokens[i]]++;
-    for (int32_t i = input->n_prompt; i < input->n_tokens; i++) {
+    for (int32_t i = start; i < input->n_tokens; i++) {
         int32_t id = input->tokens[i], count = sampler->output_counts[id];
         if (count)
             sampler->row[id] = (float)((double)sampler->row[id] - (p->presence_penalty + p->frequency_penalty * count));
@@ -167,19 +244,18 @@ static void apply_output_penalties(struct sampler *sampler, const struct sampler
     }
 }
 
-/* The row after bans and penalties: the caller's where nothing applies, else our copy. */
+/* The row after biases, bans and penalties: the caller's where nothing applies, else our copy. */
 static const float *adjust_row(struct sampler *sampler, const struct sampler_input *input)
 {
-    if (!has_penalties(input->parameters) && !input->n_banned)
+    if (!changes_logits(input->parameters) && !input->n_held_back)
         return input->logits;
     memcpy(sampler->row, input->logits, (size_t)sampler->n_vocabulary * sizeof(float));
+    apply_biases(sampler, input->parameters);
+    apply_bans(sampler, input);
     if (has_repetition_penalty(input->parameters))
         apply_repetition_penalty(sampler, input);
     if (input->parameters->presence_penalty != 0 || input->parameters->frequency_penalty != 0)
         apply_output_penalties(sampler, input);
-    for (int32_t i = 0; i < input->n_banned; i++)
-        if (input->banned[i] >= 0 && input->banned[i] < sampler->n_vocabulary)
-            sampler->row[input->banned[i]] = -INFINITY;
     return sampler->row;
 }
 
@@ -287,6 +363,21 @@ static double distance_of(float logit, float largest, double temperature)
     return ((double)logit - (double)largest) / temperature;
 }
 
+/* What candidates are ordered by: their logit or, for typical-p, how far that is from the mean. */
+struct order {
+    const float *row;
+    float largest;
+    double temperature;
+    bool by_typicality;
+    double mean; /* of the distance from the largest, by mass */
+};
+
+static double key_of(const struct order *order, int32_t id)
+{
+    double distance = distance_of(order->row[id], order->largest, order->temperature);
+    return order->by_typicality ? -fabs(distance - order->mean) : distance;
+}
+
 /* ---- A short list: top-k by a heap, then everything on the list. */
 
 static double add_weights(const struct sampler_candidate *candidates, int32_t n)
@@ -330,16 +421,42 @@ static int32_t draw_from_list(const struct sampler_candidate *candidates, int32_
     return last;
 }
 
-static int32_t choose_from_short_list(struct sampler *sampler, const float *row, float largest, const struct sampling_parameters *p, double uniform)
+/* Keeps the most typical of a list, in the list's order; returns how many. */
+static int32_t keep_typical_of_list(struct sampler *sampler, struct sampler_candidate *list, int32_t n, struct order order, double share)
+{
+    double total = 0, moment = 0, sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        double weight = exp_nonpositive(list[i].distance);
+        sampler->weights[list[i].id] = weight;
+        total += weight;
+        moment += weight > 0 ? weight * list[i].distance : 0;
+    }
+    order.by_typicality = true;
+    order.mean = moment / total;
+    for (int32_t i = 0; i < n; i++)
+        sampler->short_list[i] = (struct sampler_candidate){key_of(&order, list[i].id), list[i].id};
+    sort_candidates(sampler->short_list, n);
+    int32_t last = 0, kept = 0;
+    while (last < n - 1 && (sum += sampler->weights[sampler->short_list[last].id]) < share * total)
+        last++;
+    for (int32_t i = 0; i < n; i++)
+        if (!comes_before(sampler->short_list[last], (struct sampler_candidate){key_of(&order, list[i].id), list[i].id}))
+            list[kept++] = list[i];
+    return kept;
+}
+
+static int32_t choose_from_short_list(struct sampler *sampler, const struct order *order, const struct sampling_parameters *p, double uniform)
 {
     struct sampler_candidate *list = sampler->candidates;
-    int32_t n = select_largest(row, sampler->n_vocabulary, p->top_k, list);
+    int32_t n = select_largest(order->row, sampler->n_vocabulary, p->top_k, list);
     for (int32_t i = 0; i < n; i++)
-        list[i].distance = distance_of((float)list[i].distance, largest, p->temperature);
+        list[i].distance = key_of(order, list[i].id);
     if (p->top_p > 0 && p->top_p < 1)
         n = count_until(list, n, 0, p->top_p * add_weights(list, n));
     if (p->min_p > 0)
         n = count_at_least(list, n, log_positive(p->min_p));
+    if (p->typical_p > 0 && p->typical_p < 1)
+        n = keep_typical_of_list(sampler, list, n, *order, p->typical_p);
     return draw_from_list(list, n, 0, uniform * add_weights(list, n));
 }
 
@@ -357,29 +474,40 @@ static int32_t bin_of(double distance)
     return bin < SAMPLER_BINS - 1 ? (int32_t)bin : SAMPLER_BINS - 1;
 }
 
-static void fill_bins(struct sampler *sampler, const float *row, float largest, double temperature)
+enum { NO_BIN = SAMPLER_BINS }; /* no candidate any more */
+
+/* Puts all candidates into the bins of an order. */
+static void fill_bins(struct sampler *sampler, const struct order *order)
 {
     int32_t n = sampler->n_vocabulary;
     memset(sampler->bin_mass, 0, sizeof sampler->bin_mass);
     memset(sampler->bin_count, 0, sizeof sampler->bin_count);
+    for (int32_t i = 0; i < n; i++)
+        if (sampler->bins[i] != NO_BIN)
+            sampler->bins[i] = (uint16_t)bin_of(key_of(order, i));
     for (int32_t i = 0; i < n; i++) {
-        double distance = distance_of(row[i], largest, temperature);
-        sampler->weights[i] = exp_nonpositive(distance);
-        sampler->bins[i] = (uint16_t)bin_of(distance);
-    }
-    for (int32_t i = 0; i < n; i++) {
+        if (sampler->bins[i] == NO_BIN)
+            continue;
         sampler->bin_mass[sampler->bins[i]] += sampler->weights[i];
         sampler->bin_count[sampler->bins[i]]++;
     }
 }
 
+static void weigh_all(struct sampler *sampler, const struct order *order)
+{
+    for (int32_t i = 0; i < sampler->n_vocabulary; i++) {
+        sampler->weights[i] = exp_nonpositive(key_of(order, i));
+        sampler->bins[i] = 0;
+    }
+}
+
 /* Brings the candidates of one bin into sampler->candidates, in order. */
-static void load_bin(struct sampler *sampler, const float *row, float largest, double temperature, int32_t bin)
+static void load_bin(struct sampler *sampler, const struct order *order, int32_t bin)
 {
     int32_t count = 0;
     for (int32_t i = 0; i < sampler->n_vocabulary && count < sampler->bin_count[bin]; i++)
         if (sampler->bins[i] == bin)
-            sampler->candidates[count++] = (struct sampler_candidate){distance_of(row[i], largest, temperature), i};
+            sampler->candidates[count++] = (struct sampler_candidate){key_of(order, i), i};
     sort_candidates(sampler->candidates, count);
 }
 
@@ -397,20 +525,20 @@ static double last_mass(const struct sampler *sampler, const struct survivors *s
 }
 
 /* Makes `bin` the last one, loaded; its candidates all kept unless it was cut before. */
-static void end_at_bin(struct sampler *sampler, const float *row, float largest, double temperature, int32_t bin, struct survivors *s)
+static void end_at_bin(struct sampler *sampler, const struct order *order, int32_t bin, struct survivors *s)
 {
     if (s->cut && s->last == bin)
         return;
-    load_bin(sampler, row, largest, temperature, bin);
+    load_bin(sampler, order, bin);
     *s = (struct survivors){.last = bin, .n_kept = sampler->bin_count[bin], .cut = true};
 }
 
-static void keep_top_k(struct sampler *sampler, const float *row, float largest, const struct sampling_parameters *p, struct survivors *s)
+static void keep_top_k(struct sampler *sampler, const struct order *order, const struct sampling_parameters *p, struct survivors *s)
 {
     int64_t count = 0;
     for (int32_t b = 0; b <= s->last; b++) {
         if (count + sampler->bin_count[b] >= p->top_k) {
-            end_at_bin(sampler, row, largest, p->temperature, b, s);
+            end_at_bin(sampler, order, b, s);
             s->n_kept = (int32_t)(p->top_k - count);
             return;
         }
@@ -418,42 +546,69 @@ static void keep_top_k(struct sampler *sampler, const float *row, float largest,
     }
 }
 
-static void keep_top_p(struct sampler *sampler, const float *row, float largest, const struct sampling_parameters *p, struct survivors *s)
+static void keep_top_p(struct sampler *sampler, const struct order *order, const struct sampling_parameters *p, struct survivors *s)
 {
     double target = p->top_p * (mass_before(sampler, s->last) + last_mass(sampler, s)), sum = 0;
     int32_t bin = 0;
     while (bin < s->last && sum + sampler->bin_mass[bin] < target)
         sum += sampler->bin_mass[bin++];
-    end_at_bin(sampler, row, largest, p->temperature, bin, s);
+    end_at_bin(sampler, order, bin, s);
     s->n_kept = count_until(sampler->candidates, s->n_kept, sum, target);
 }
 
-static void keep_min_p(struct sampler *sampler, const float *row, float largest, const struct sampling_parameters *p, struct survivors *s)
+static void keep_min_p(struct sampler *sampler, const struct order *order, const struct sampling_parameters *p, struct survivors *s)
 {
     double distance = log_positive(p->min_p);
     int32_t bin = bin_of(distance);
     if (bin > s->last)
         return;
-    end_at_bin(sampler, row, largest, p->temperature, bin, s);
+    end_at_bin(sampler, order, bin, s);
     s->n_kept = count_at_least(sampler->candidates, s->n_kept, distance);
 }
 
-static int32_t choose_from_bins(struct sampler *sampler, const float *row, float largest, const struct sampling_parameters *p, double uniform)
+/* Takes away what the cuts so far left out. */
+static void drop_cut(struct sampler *sampler, const struct survivors *s)
 {
-    struct survivors s = {.last = SAMPLER_BINS - 1};
-    fill_bins(sampler, row, largest, p->temperature);
-    if (p->top_k > 0 && p->top_k < sampler->n_vocabulary)
-        keep_top_k(sampler, row, largest, p, &s);
-    if (p->top_p > 0 && p->top_p < 1)
-        keep_top_p(sampler, row, largest, p, &s);
-    if (p->min_p > 0)
-        keep_min_p(sampler, row, largest, p, &s);
-    double target = uniform * (mass_before(sampler, s.last) + last_mass(sampler, &s)), sum = 0;
+    for (int32_t i = s->n_kept; s->cut && i < sampler->bin_count[s->last]; i++)
+        sampler->bins[sampler->candidates[i].id] = NO_BIN;
+    for (int32_t i = 0; i < sampler->n_vocabulary; i++)
+        if (sampler->bins[i] > s->last)
+            sampler->bins[i] = NO_BIN;
+}
+
+/* Keeps the most typical: candidates are binned by how typical they are, cut, and binned by their logit again. */
+static void keep_typical(struct sampler *sampler, const struct order *order, double share, struct survivors *s)
+{
+    double total = 0, moment = 0, sum = 0;
+    struct order by_typicality = *order;
+    int32_t bin = 0, n_kept = 0;
+    drop_cut(sampler, s);
+    for (int32_t i = 0; i < sampler->n_vocabulary; i++)
+        if (sampler->bins[i] != NO_BIN && sampler->weights[i] > 0) {
+            total += sampler->weights[i];
+            moment += sampler->weights[i] * key_of(order, i);
+        }
+    by_typicality.by_typicality = true;
+    by_typicality.mean = moment / total;
+    fill_bins(sampler, &by_typicality);
+    while (bin < SAMPLER_BINS - 1 && sum + sampler->bin_mass[bin] < share * total)
+        sum += sampler->bin_mass[bin++];
+    load_bin(sampler, &by_typicality, bin);
+    while (n_kept < sampler->bin_count[bin] && sum < share * total)
+        sum += sampler->weights[sampler->candidates[n_kept++].id];
+    drop_cut(sampler, &(struct survivors){.last = bin, .n_kept = n_kept, .cut = true});
+    fill_bins(sampler, order);
+    *s = (struct survivors){.last = SAMPLER_BINS - 1};
+}
+
+static int32_t draw_from_bins(struct sampler *sampler, const struct order *order, const struct survivors *s, double uniform)
+{
+    double target = uniform * (mass_before(sampler, s->last) + last_mass(sampler, s)), sum = 0;
     /* The bin in which the target falls; the last one that has mass where rounding would step beyond it. */
     int32_t bin = 0, drawn = 0;
     double before = 0;
-    for (; bin <= s.last; bin++) {
-        double mass = bin == s.last ? last_mass(sampler, &s) : sampler->bin_mass[bin];
+    for (; bin <= s->last; bin++) {
+        double mass = bin == s->last ? last_mass(sampler, s) : sampler->bin_mass[bin];
         if (mass > 0) {
             drawn = bin;
             before = sum;
@@ -462,23 +617,38 @@ static int32_t choose_from_bins(struct sampler *sampler, const float *row, float
         if (sum > target)
             break;
     }
-    if (drawn == s.last && s.cut)
-        return draw_from_list(sampler->candidates, s.n_kept, before, target);
-    load_bin(sampler, row, largest, p->temperature, drawn);
+    if (drawn == s->last && s->cut)
+        return draw_from_list(sampler->candidates, s->n_kept, before, target);
+    load_bin(sampler, order, drawn);
     return draw_from_list(sampler->candidates, sampler->bin_count[drawn], before, target);
+}
+
+static int32_t choose_from_bins(struct sampler *sampler, const struct order *order, const struct sampling_parameters *p, double uniform)
+{
+    struct survivors s = {.last = SAMPLER_BINS - 1};
+    weigh_all(sampler, order);
+    fill_bins(sampler, order);
+    if (p->top_k > 0 && p->top_k < sampler->n_vocabulary)
+        keep_top_k(sampler, order, p, &s);
+    if (p->top_p > 0 && p->top_p < 1)
+        keep_top_p(sampler, order, p, &s);
+    if (p->min_p > 0)
+        keep_min_p(sampler, order, p, &s);
+    if (p->typical_p > 0 && p->typical_p < 1)
+        keep_typical(sampler, order, p->typical_p, &s);
+    return draw_from_bins(sampler, order, &s, uniform);
 }
 
 int sampler_choose(struct sampler *sampler, const struct sampler_input *input, int32_t *token, struct error *err)
 {
     const struct sampling_parameters *p = input->parameters;
-    const float *row = adjust_row(sampler, input);
-    float largest = 0;
-    int status = find_largest(row, sampler->n_vocabulary, &largest, token, err);
+    struct order order = {.row = adjust_row(sampler, input), .temperature = p->temperature};
+    int status = find_largest(order.row, sampler->n_vocabulary, &order.largest, token, err);
     if (status || p->temperature == 0)
         return status;
     double uniform = philox_uniform(p->seed, p->choice, (uint32_t)input->n_tokens);
     bool short_list = p->top_k > 0 && p->top_k <= SAMPLER_MAX_HEAP;
-    *token = short_list ? choose_from_short_list(sampler, row, largest, p, uniform) : choose_from_bins(sampler, row, largest, p, uniform);
+    *token = short_list ? choose_from_short_list(sampler, &order, p, uniform) : choose_from_bins(sampler, &order, p, uniform);
     return 0;
 }
 

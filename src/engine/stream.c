@@ -20,6 +20,8 @@ int stream_create(const struct engine_request *request, const struct tokenizer *
     int status = token_log_init(&s->log, request->prompt, (int32_t)request->n_prompt, max_new, request->n_logprobs < 0 ? 0 : 1 + request->n_logprobs,
                                 s->scores_prompt ? request->n_prompt_logprobs : 0, err);
     if (!status)
+        status = request_lists_init(&s->lists, request, tokenizer, &s->sampling, err);
+    if (!status)
         status = stop_strings_init(&s->stops, request->stops, request->n_stops, err);
     if (status) {
         stream_free(s);
@@ -42,6 +44,7 @@ void stream_free(struct stream *stream)
     if (!stream)
         return;
     token_log_free(&stream->log);
+    request_lists_free(&stream->lists);
     stop_strings_free(&stream->stops);
     buffer_free(&stream->text);
     mem_free(stream);

@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "base/step.h"
 #include "engine/engine.h"
+#include "engine/request_lists.h"
 #include "engine/stop_strings.h"
 #include "engine/token_log.h"
 #include "text/detokenizer.h"
@@ -40,7 +41,8 @@ struct stream {
     uint64_t id; /* ascending in the order of acceptance */
 
     /* The request; never changes, except that a smaller executor after a loss may lower log.max_new. */
-    struct sampling_parameters sampling;
+    struct sampling_parameters sampling; /* its arrays in `lists` */
+    struct request_lists lists;
     int32_t min_tokens;
     bool ignore_eog;
     bool show_control;

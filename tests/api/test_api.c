@@ -1,4 +1,5 @@
 /* The public API as a stranger uses it: this file includes sampan.h and nothing else of the library. */
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -218,6 +219,38 @@ static void *generate_in_thread(void *self)
     return sampan_generate(opened->engine, &request, collect, collected) ? self : NULL;
 }
 
+static void biases_bans_and_stop_tokens_reach_the_sampler(void **state)
+{
+    struct opened *opened = *state;
+    struct collected alone, collected = {0};
+    generate_alone(opened, &alone);
+    struct sampan_logit_bias biases[] = {{33, 999}, {alone.tokens[0], -INFINITY}};
+    struct sampan_tokens banned = {(const int32_t[]){33, 33, 33}, 3};
+    struct sampan_request request = make_request();
+    request.logit_biases = biases;
+    request.n_logit_biases = 2;
+    request.banned = &banned;
+    request.n_banned = 1;
+    assert_ok(sampan_generate(opened->engine, &request, collect, &collected));
+    assert_int_equal(collected.n_tokens, ANSWER_TOKENS);
+    for (int32_t i = 0; i < ANSWER_TOKENS; i++) {
+        assert_true(i % 3 == 2 ? collected.tokens[i] != 33 : collected.tokens[i] == 33);
+        assert_int_not_equal(collected.tokens[i], alone.tokens[0]);
+    }
+    request = make_request();
+    request.stop_tokens = &alone.tokens[4];
+    request.n_stop_tokens = 1;
+    collected = (struct collected){0};
+    assert_ok(sampan_generate(opened->engine, &request, collect, &collected));
+    assert_int_equal(collected.finish, SAMPAN_FINISH_END);
+    assert_true(collected.n_tokens <= 4);
+    biases[1].id = VOCABULARY;
+    request.logit_biases = biases;
+    request.n_logit_biases = 2;
+    assert_int_equal(sampan_generate(opened->engine, &request, NULL, NULL), SAMPAN_EINVAL);
+    assert_non_null(strstr(sampan_error_message(), "logit_bias names token 288"));
+}
+
 static void several_threads_may_generate_at_once(void **state)
 {
     struct opened *opened = *state;
@@ -413,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_chat_that_is_no_chat_is_refused),
         cmocka_unit_test(submit_and_next_event_give_what_generate_gives),
         cmocka_unit_test(a_callback_can_stop_and_so_can_cancel),
+        cmocka_unit_test(biases_bans_and_stop_tokens_reach_the_sampler),
         cmocka_unit_test(several_threads_may_generate_at_once),
         cmocka_unit_test(the_two_ways_are_not_mixed),
         cmocka_unit_test(scores_are_distributions),

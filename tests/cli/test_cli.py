@@ -161,6 +161,8 @@ class CommandLine(Case):
         self.fails(2, "run", "--cache-memory", "12X", saying="512M")
         self.fails(2, "run", "--prompt", saying="needs a value")
         self.fails(2, "run", "--raw=yes", saying="no value")
+        for wrong in ("5", "5=", "=1", "-1=1", "5=1,", "5=1,x", "5=nan", "5=inf", "5=1001", "99999999=1", "5=1 "):
+            self.fails(2, "run", "--logit-bias", wrong, saying="ID=BIAS")
         self.fails(2, "run", "--seed", "1", "--seed", "2", saying="twice")
         self.fails(2, "run", "a", "b", saying="'b'")
         self.fails(2, "score", saying="usage")
@@ -266,6 +268,18 @@ class Run(Case):
         answers = [json.loads(self.ok(*words, seed))["tokens"] for seed in ("1", "1", "2")]
         self.assertEqual(answers[0], answers[1])
         self.assertNotEqual(answers[0], answers[2])
+
+    def test_a_bias_brings_a_token_or_keeps_it_away(self):
+        words = ["run", TINY, "--prompt", "hello", "--max-tokens", "8", "--json"]
+        tokens = lambda *more: json.loads(self.ok(*words, *more))["tokens"]
+        plain = tokens("--ignore-end")
+        self.assertEqual(len(plain), 8)
+        self.assertEqual(tokens("--logit-bias", "77=1000"), [77] * 8)
+        self.assertEqual(tokens("--logit-bias", "77=1000", "--logit-bias", "5=2,77=-inf", "--ignore-end", "--logit-bias", "5=-2"), plain)
+        self.assertNotIn(plain[0], tokens("--logit-bias", f"{plain[0]}=-inf"))
+        self.assertNotEqual(tokens("--ignore-end", "--typical-p", "0.3", "--seed", "3", "--temperature", "2"),
+                            tokens("--ignore-end", "--seed", "3", "--temperature", "2"))
+        self.fails(1, "run", TINY, "--prompt", "x", "--logit-bias", "100000=1", saying=["logit_bias", "100000"])
 
     def test_in_a_pipe_each_line_is_a_message_and_only_answers_come_out(self):
         out = self.ok("run", TINY, "--max-tokens", "10", stdin=b"hello\n\n/help\n")

@@ -84,6 +84,11 @@ void test_request_point(struct test_request *request)
 {
     request->request.prompt = request->prompt;
     request->request.stops = request->stops;
+    request->request.sampling.biases = request->biases;
+    request->request.sampling.banned = request->banned;
+    request->request.stop_tokens = request->stop_tokens;
+    for (int32_t i = 0; i < request->request.sampling.n_banned; i++)
+        request->banned[i].ids = request->banned_ids[i];
     for (size_t i = 0; i < request->request.n_stops; i++)
         request->stops[i] = (struct engine_stop){request->stop_texts[i], strlen(request->stop_texts[i])};
 }

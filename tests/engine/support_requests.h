@@ -16,12 +16,17 @@ const struct tokenizer *test_tokenizer(void);
 
 #define MAX_TEST_PROMPT 128
 #define MAX_TEST_STOPS 4
+#define MAX_TEST_LIST 4
 
 struct test_request {
-    struct engine_request request; /* prompt and stops point into this struct: fill_pointers before use */
+    struct engine_request request; /* prompt, stops and lists point into this struct: fill_pointers before use */
     int32_t prompt[MAX_TEST_PROMPT];
     struct engine_stop stops[MAX_TEST_STOPS];
     char stop_texts[MAX_TEST_STOPS][16];
+    struct sampling_bias biases[MAX_TEST_LIST];
+    struct token_sequence banned[MAX_TEST_LIST];
+    int32_t banned_ids[MAX_TEST_LIST][2];
+    int32_t stop_tokens[MAX_TEST_LIST];
 };
 
 void test_request_point(struct test_request *request);                                       /* after copying one */

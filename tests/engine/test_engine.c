@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "support_requests.h"
@@ -370,6 +371,89 @@ static void steps_overlap_where_the_next_token_is_the_argmax(void **state)
     bench_close(&bench);
 }
 
+static void logits_are_fetched_only_for_the_streams_that_need_them(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    bench_open(&bench, &options, NULL);
+    for (int32_t kind = 0; kind < 4; kind++) {
+        struct test_request request = test_request_simple(10, kind, 20);
+        request.request.ignore_eog = true;
+        request.request.sampling.typical_p = 0.5; /* nothing without a temperature */
+        request.request.sampling.n_biases = kind == 1;
+        request.request.sampling.n_banned = kind == 2;
+        request.request.n_stop_tokens = kind == 3; /* one that does not come */
+        request.stop_tokens[0] = TEST_CONTROL;
+        request.biases[0] = (struct sampling_bias){3, -5};
+        request.banned[0].count = 2;
+        bench_submit(&bench, &request);
+    }
+    bench_run(&bench);
+    struct simulation_counts counts = simulation_get_counts(bench.simulation);
+    assert_int_equal(counts.n_full_logit_rows, 40); /* of the second and third */
+    assert_int_equal(counts.n_argmax_rows, 40);
+    bench_expect_as_alone(&bench);
+    bench_close(&bench);
+}
+
+static void a_stop_token_ends_the_answer_although_end_tokens_are_ignored(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    bench_open(&bench, &options, NULL);
+    struct test_request request = test_request_simple(10, 4, 30);
+    request.request.ignore_eog = true;
+    bench_submit(&bench, &request);
+    bench_run(&bench);
+    int32_t token = bench.outcomes[0].tokens[12], first = 0;
+    while (bench.outcomes[0].tokens[first] != token)
+        first++;
+    request.request.n_stop_tokens = 2;
+    request.stop_tokens[0] = TEST_CONTROL;
+    request.stop_tokens[1] = token;
+    int32_t stopped = bench_submit(&bench, &request);
+    request.request.min_tokens = first + 1; /* then the same token may not come before that */
+    int32_t later = bench_submit(&bench, &request);
+    bench_run(&bench);
+    assert_int_equal(bench.outcomes[stopped].last.finish, FINISH_EOG);
+    assert_int_equal(bench.outcomes[stopped].last.eog_token, token);
+    assert_int_equal(bench.outcomes[stopped].n_tokens, first);
+    assert_memory_equal(bench.outcomes[stopped].tokens, bench.outcomes[0].tokens, (size_t)first * sizeof(int32_t));
+    assert_true(bench.outcomes[later].n_tokens > first);
+    assert_int_not_equal(bench.outcomes[later].tokens[first], token);
+    bench_expect_as_alone(&bench);
+    bench_close(&bench);
+}
+
+static void lists_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    struct error err;
+    uint64_t id;
+    bench_open(&bench, &options, NULL);
+    struct test_request request = test_request_simple(10, 4, 30);
+    test_request_point(&request);
+    request.request.n_stop_tokens = 1;
+    request.stop_tokens[0] = TEST_VOCABULARY;
+    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_EINVAL);
+    assert_non_null(strstr(err.message, "entry 0 of stop_tokens is token 40, expected 0 to 39"));
+    request.request.n_stop_tokens = LIMIT_STOP_TOKENS + 1;
+    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_ELIMIT);
+    request.request.stop_tokens = NULL;
+    request.request.n_stop_tokens = 1;
+    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_EINVAL);
+    request.request.n_stop_tokens = 0;
+    request.request.sampling.n_biases = 1;
+    request.biases[0].id = -7;
+    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_EINVAL);
+    assert_non_null(strstr(err.message, "logit_bias names token -7"));
+    bench_close(&bench);
+}
+
 static void prompts_are_cut_into_chunks_and_streams_go_on_between_them(void **state)
 {
     (void)state;
@@ -563,6 +647,7 @@ static void every_allocation_may_fail_when_the_engine_is_made_and_a_request_acce
     struct test_request request = test_request_simple(10, 1, 4);
     request.request.n_stops = 1;
     strcpy(request.stop_texts[0], "x");
+    request.request.n_stop_tokens = 1;
     request.request.n_logprobs = request.request.n_prompt_logprobs = 2;
     test_request_point(&request);
     test_tokenizer();
@@ -651,6 +736,9 @@ int main(void)
         cmocka_unit_test(a_failed_step_fails_its_requests_only),
         cmocka_unit_test(nan_logits_fail_their_request_and_say_so),
         cmocka_unit_test(steps_overlap_where_the_next_token_is_the_argmax),
+        cmocka_unit_test(logits_are_fetched_only_for_the_streams_that_need_them),
+        cmocka_unit_test(a_stop_token_ends_the_answer_although_end_tokens_are_ignored),
+        cmocka_unit_test(lists_that_cannot_be_are_refused),
         cmocka_unit_test(prompts_are_cut_into_chunks_and_streams_go_on_between_them),
         cmocka_unit_test(prompts_make_progress_although_decoding_streams_could_fill_every_step),
         cmocka_unit_test(a_prompt_is_scored_without_generating),

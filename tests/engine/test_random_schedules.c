@@ -4,6 +4,7 @@
  * alone.
  *
  * SAMPAN_TEST_SCHEDULES=n changes how many; SAMPAN_TEST_SEED=n runs that one alone. A failure prints its seed. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,9 +113,27 @@ static void make_sampling(struct sampling_parameters *p)
     p->top_k = once_in(3) ? between(1, 45) : 0;
     p->top_p = once_in(3) ? 0.1 + pick(9) / 10.0 : 0;
     p->min_p = once_in(3) ? pick(50) / 100.0 : 0;
+    p->typical_p = once_in(3) ? 0.1 + pick(9) / 10.0 : 0;
+    p->penalty_window = once_in(3) ? between(1, 8) : 0;
     p->repetition_penalty = once_in(4) ? 1.3 : 0;
     p->presence_penalty = once_in(4) ? 0.7 : 0;
     p->frequency_penalty = once_in(4) ? -0.4 : 0;
+}
+
+/* Biases, banned sequences, tokens that end the answer. */
+static void make_lists(struct test_request *r)
+{
+    static const float biases[] = {-3, -0.5f, 0.5f, 2, -INFINITY};
+    r->request.sampling.n_biases = between(0, MAX_TEST_LIST);
+    r->request.sampling.n_banned = between(0, MAX_TEST_LIST);
+    r->request.n_stop_tokens = pick(3);
+    for (int32_t i = 0; i < MAX_TEST_LIST; i++) {
+        r->biases[i] = (struct sampling_bias){between(0, TEST_VOCABULARY - 1), biases[pick(5)]};
+        r->banned[i].count = 1 + pick(2);
+        r->banned_ids[i][0] = between(0, 12);
+        r->banned_ids[i][1] = between(0, 12);
+        r->stop_tokens[i] = between(0, TEST_VOCABULARY - 1);
+    }
 }
 
 static void make_prompt(struct schedule *s, struct test_request *r, int32_t most)
@@ -155,6 +174,8 @@ static void make_request(struct schedule *s, struct test_request *r)
     r->request.n_logprobs = once_in(4) ? between(0, 5) : -1;
     r->request.n_prompt_logprobs = once_in(4) ? between(0, 4) : -1;
     make_sampling(&r->request.sampling);
+    if (once_in(4))
+        make_lists(r);
     r->request.n_stops = once_in(2) ? pick(MAX_TEST_STOPS + 1) : 0;
     for (size_t i = 0; i < r->request.n_stops; i++)
         strcpy(r->stop_texts[i], stops[pick(sizeof stops / sizeof stops[0])]);
@@ -221,10 +242,11 @@ static const char *run_schedule(struct schedule *s, struct engine *engine)
  * strings. */
 static int32_t oracle_tokens(const struct schedule *s, const struct test_request *r, int32_t *log)
 {
-    int32_t n = (int32_t)r->request.n_prompt, eog = TEST_EOG;
+    int32_t n = (int32_t)r->request.n_prompt, end_tokens[MAX_TEST_LIST + 1] = {TEST_EOG}, n_end = 1 + (int32_t)r->request.n_stop_tokens;
     struct sampler sampler = {0};
     assert_int_equal(sampler_init(&sampler, TEST_VOCABULARY, NULL), 0);
     memcpy(log, r->prompt, (size_t)n * sizeof *log);
+    memcpy(end_tokens + 1, r->stop_tokens, (size_t)(n_end - 1) * sizeof *end_tokens);
     for (int32_t i = 0; i < r->request.max_tokens; i++) {
         float logits[TEST_VOCABULARY];
         int32_t token;
@@ -234,10 +256,13 @@ static int32_t oracle_tokens(const struct schedule *s, const struct test_request
                                       .tokens = log,
                                       .n_prompt = (int32_t)r->request.n_prompt,
                                       .n_tokens = n,
-                                      .banned = &eog,
-                                      .n_banned = i < r->request.min_tokens};
+                                      .held_back = end_tokens,
+                                      .n_held_back = i < r->request.min_tokens ? n_end : 0};
         assert_int_equal(sampler_choose(&sampler, &input, &token, NULL), 0);
-        if (token == TEST_EOG && !r->request.ignore_eog)
+        bool ends = token == TEST_EOG && !r->request.ignore_eog;
+        for (int32_t k = 1; k < n_end; k++)
+            ends = ends || token == end_tokens[k];
+        if (ends)
             break;
         log[n++] = token;
     }

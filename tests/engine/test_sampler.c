@@ -44,36 +44,75 @@ static void golden_logits(float *logits, int32_t n, uint32_t seed)
     }
 }
 
+static int32_t read_number(FILE *file)
+{
+    int32_t number;
+    assert_int_equal(fscanf(file, "%d", &number), 1);
+    return number;
+}
+
+/* One line of the goldens, with the memory its lists lie in. */
+struct golden {
+    int32_t n, n_prompt, n_tokens, tokens[64], expected;
+    uint32_t logit_seed;
+    struct sampling_parameters p;
+    struct sampling_bias biases[8];
+    struct token_sequence banned[8];
+    int32_t banned_ids[8][8];
+};
+
+static bool read_golden(FILE *file, struct golden *g)
+{
+    unsigned long long seed;
+    struct sampling_parameters *p = &g->p;
+    *g = (struct golden){0};
+    if (fscanf(file, "%d %u %lf %d %lf %lf %lf %lf %lf %lf %d %llu %u %d %d", &g->n, &g->logit_seed, &p->temperature, &p->top_k, &p->top_p, &p->min_p,
+               &p->typical_p, &p->repetition_penalty, &p->presence_penalty, &p->frequency_penalty, &p->penalty_window, &seed, &p->choice, &g->n_prompt,
+               &g->n_tokens) != 15)
+        return false;
+    p->seed = seed;
+    for (int32_t i = 0; i < g->n_tokens; i++)
+        g->tokens[i] = read_number(file);
+    p->n_biases = read_number(file);
+    for (int32_t i = 0; i < p->n_biases; i++)
+        assert_int_equal(fscanf(file, "%d %f", &g->biases[i].id, &g->biases[i].bias), 2);
+    p->n_banned = read_number(file);
+    for (int32_t i = 0; i < p->n_banned; i++) {
+        g->banned[i] = (struct token_sequence){g->banned_ids[i], (size_t)read_number(file)};
+        for (size_t k = 0; k < g->banned[i].count; k++)
+            g->banned_ids[i][k] = read_number(file);
+    }
+    p->biases = g->biases;
+    p->banned = g->banned;
+    g->expected = read_number(file);
+    return true;
+}
+
 static void choices_agree_with_transformers(void **state)
 {
     (void)state;
     FILE *file = fopen(TEST_DATA "/sampler.txt", "r");
     assert_non_null(file);
-    int32_t n, n_prompt, n_tokens, lines = 0;
-    uint32_t logit_seed;
-    struct sampling_parameters p;
-    unsigned long long seed;
-    while (fscanf(file, "%d %u %lf %d %lf %lf %lf %lf %lf %llu %u %d %d", &n, &logit_seed, &p.temperature, &p.top_k, &p.top_p, &p.min_p, &p.repetition_penalty,
-                  &p.presence_penalty, &p.frequency_penalty, &seed, &p.choice, &n_prompt, &n_tokens) == 13) {
-        int32_t tokens[64], expected, chosen;
-        p.seed = seed;
-        for (int32_t i = 0; i < n_tokens; i++)
-            assert_int_equal(fscanf(file, "%d", &tokens[i]), 1);
-        assert_int_equal(fscanf(file, "%d", &expected), 1);
-        float *logits = malloc((size_t)n * sizeof *logits);
-        golden_logits(logits, n, logit_seed);
+    int32_t lines = 0, n_typical = 0;
+    struct golden g;
+    while (read_golden(file, &g)) {
+        int32_t chosen;
+        float *logits = malloc((size_t)g.n * sizeof *logits);
+        golden_logits(logits, g.n, g.logit_seed);
         struct sampler sampler = {0};
-        assert_int_equal(sampler_init(&sampler, n, NULL), 0);
-        struct sampler_input input = {.logits = logits, .parameters = &p, .tokens = tokens, .n_prompt = n_prompt, .n_tokens = n_tokens};
+        struct sampler_input input = {.logits = logits, .parameters = &g.p, .tokens = g.tokens, .n_prompt = g.n_prompt, .n_tokens = g.n_tokens};
+        assert_int_equal(sampler_init(&sampler, g.n, NULL), 0);
+        assert_int_equal(sampling_parameters_check(&g.p, g.n, NULL), 0);
         assert_int_equal(sampler_choose(&sampler, &input, &chosen, NULL), 0);
         lines++;
-        if (chosen != expected)
-            fail_msg("line %d: %d was chosen, transformers' rules give %d", lines, chosen, expected);
+        n_typical += g.p.typical_p > 0 && g.p.temperature > 0;
+        if (chosen != g.expected)
+            fail_msg("line %d: %d was chosen, transformers' rules give %d", lines, chosen, g.expected);
         sampler_free(&sampler);
         free(logits);
     }
     fclose(file);
-    assert_true(lines > 1000);
+    assert_true(lines > 2000 && n_typical > 500);
 }
 
 /* Chi-square of draws at many positions against the exact distribution. */
@@ -200,7 +239,8 @@ static void banned_tokens_are_never_chosen(void **state)
     assert_int_equal(sampler_init(&sampler, 4, NULL), 0);
     for (int32_t i = 1; i < 200; i++) {
         struct sampling_parameters p = {.temperature = i % 2 ? 5 : 0};
-        struct sampler_input input = {.logits = logits, .parameters = &p, .tokens = tokens, .n_prompt = i, .n_tokens = i, .banned = banned, .n_banned = 3};
+        struct sampler_input input = {
+            .logits = logits, .parameters = &p, .tokens = tokens, .n_prompt = i, .n_tokens = i, .held_back = banned, .n_held_back = 3};
         assert_int_equal(sampler_choose(&sampler, &input, &token, NULL), 0);
         assert_true(token >= 2);
     }
@@ -232,16 +272,84 @@ static void log_probabilities_are_the_models_own_and_sum_to_one(void **state)
     sampler_free(&sampler);
 }
 
+static void biases_are_added_and_banned_sequences_not_completed(void **state)
+{
+    (void)state;
+    float logits[6] = {9, 8, INFINITY, 3, 2, 1};
+    int32_t tokens[] = {0, 4, 5}, token, pair[] = {5, 0}, other[] = {4, 1}, alone[] = {2}, longer[] = {3, 0, 4, 5, 1};
+    struct token_sequence banned[] = {{alone, 1}, {pair, 2}, {other, 2}, {longer, 5}};
+    struct sampler sampler = {0};
+    assert_int_equal(sampler_init(&sampler, 6, NULL), 0);
+    struct sampling_parameters p = {.banned = banned, .n_banned = 4};
+    struct sampler_input input = {.logits = logits, .parameters = &p, .tokens = tokens, .n_prompt = 1, .n_tokens = 3};
+    assert_int_equal(sampler_choose(&sampler, &input, &token, NULL), 0);
+    assert_int_equal(token, 1); /* 2 alone and 5 0 are banned; the log does not end in 4, and is shorter than the last sequence */
+    struct sampling_bias biases[] = {{1, -INFINITY}, {2, -INFINITY}, {4, 4}, {4, 4.5f}, {0, -1}};
+    p = (struct sampling_parameters){.biases = biases, .n_biases = 5};
+    assert_int_equal(sampler_choose(&sampler, &input, &token, NULL), 0);
+    assert_int_equal(token, 4); /* 2 + 4 + 4.5 against 9 - 1; -inf wins over an infinite logit */
+    assert_false(sampling_parameters_are_plain_greedy(&p));
+    sampler_free(&sampler);
+}
+
+static void penalties_look_at_their_window_only(void **state)
+{
+    (void)state;
+    float logits[4] = {5, 4.5f, 4, 0};
+    int32_t tokens[] = {3, 0, 1, 3}, token;
+    struct sampler sampler = {0};
+    assert_int_equal(sampler_init(&sampler, 4, NULL), 0);
+    const struct {
+        int32_t window, expected;
+    } cases[] = {{0, 2}, {4, 2}, {3, 2}, {2, 0}, {1, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int repetition = 0; repetition < 2; repetition++) {
+            struct sampling_parameters p = {
+                .penalty_window = cases[i].window, .repetition_penalty = repetition ? 2 : 0, .presence_penalty = repetition ? 0 : 3};
+            struct sampler_input input = {.logits = logits, .parameters = &p, .tokens = tokens, .n_prompt = 1, .n_tokens = 4};
+            assert_int_equal(sampler_choose(&sampler, &input, &token, NULL), 0);
+            assert_int_equal(token, cases[i].expected);
+        }
+    sampler_free(&sampler);
+}
+
 static void parameters_outside_their_range_are_named(void **state)
 {
     (void)state;
     struct error err;
-    struct sampling_parameters bad[] = {{.temperature = -1}, {.temperature = NAN}, {.temperature = 1e-9},     {.top_p = 1.5},
-                                        {.min_p = -0.1},     {.top_k = -3},        {.repetition_penalty = -1}};
-    const char *names[] = {"temperature", "temperature", "temperature", "top_p", "min_p", "top_k", "repetition_penalty"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(sampling_parameters_check(&bad[i], &err), SAMPAN_EINVAL);
-        assert_non_null(strstr(err.message, names[i]));
+    struct sampling_bias outside = {99, 1}, nan = {0, NAN}, infinite = {0, INFINITY}, large = {0, 1001};
+    int32_t ids[LIMIT_BANNED_SEQUENCE + 1] = {0}, wrong[] = {-1};
+    struct token_sequence empty = {ids, 0}, long_one = {ids, LIMIT_BANNED_SEQUENCE + 1}, unknown = {wrong, 1}, null = {NULL, 1};
+    const struct {
+        struct sampling_parameters p;
+        const char *name;
+        int code;
+    } cases[] = {
+        {{.temperature = -1}, "temperature", SAMPAN_EINVAL},
+        {{.temperature = NAN}, "temperature", SAMPAN_EINVAL},
+        {{.temperature = 1e-9}, "temperature", SAMPAN_EINVAL},
+        {{.top_p = 1.5}, "top_p", SAMPAN_EINVAL},
+        {{.min_p = -0.1}, "min_p", SAMPAN_EINVAL},
+        {{.typical_p = 2}, "typical_p", SAMPAN_EINVAL},
+        {{.top_k = -3}, "top_k", SAMPAN_EINVAL},
+        {{.penalty_window = -1}, "penalty_window", SAMPAN_EINVAL},
+        {{.repetition_penalty = -1}, "repetition_penalty", SAMPAN_EINVAL},
+        {{.biases = &outside, .n_biases = 1}, "logit_bias names token 99", SAMPAN_EINVAL},
+        {{.biases = &nan, .n_biases = 1}, "logit_bias of token 0", SAMPAN_EINVAL},
+        {{.biases = &infinite, .n_biases = 1}, "logit_bias of token 0", SAMPAN_EINVAL},
+        {{.biases = &large, .n_biases = 1}, "logit_bias of token 0", SAMPAN_EINVAL},
+        {{.biases = NULL, .n_biases = 1}, "logit_bias", SAMPAN_EINVAL},
+        {{.biases = &nan, .n_biases = -1}, "logit_bias", SAMPAN_ELIMIT},
+        {{.biases = &nan, .n_biases = LIMIT_LOGIT_BIASES + 1}, "logit_bias", SAMPAN_ELIMIT},
+        {{.banned = &empty, .n_banned = 1}, "banned", SAMPAN_EINVAL},
+        {{.banned = &long_one, .n_banned = 1}, "banned", SAMPAN_EINVAL},
+        {{.banned = &unknown, .n_banned = 1}, "banned names token -1", SAMPAN_EINVAL},
+        {{.banned = &null, .n_banned = 1}, "banned", SAMPAN_EINVAL},
+        {{.banned = &null, .n_banned = LIMIT_BANNED_SEQUENCES + 1}, "banned", SAMPAN_ELIMIT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(sampling_parameters_check(&cases[i].p, 10, &err), cases[i].code);
+        assert_non_null(strstr(err.message, cases[i].name));
     }
 }
 
@@ -254,9 +362,13 @@ static void a_draw_from_a_large_vocabulary_takes_well_below_a_millisecond(void *
     golden_logits(logits, N, 3);
     struct sampler sampler = {0};
     assert_int_equal(sampler_init(&sampler, N, NULL), 0);
-    struct sampling_parameters kinds[] = {
-        {0}, {.temperature = 1}, {.temperature = 1, .top_k = 40, .top_p = 0.95}, {.temperature = 1, .top_p = 0.95}, {.temperature = 1, .min_p = 0.05}};
-    const char *names[] = {"greedy", "temperature", "top-k 40, top-p", "top-p", "min-p"};
+    struct sampling_parameters kinds[] = {{0},
+                                          {.temperature = 1},
+                                          {.temperature = 1, .top_k = 40, .top_p = 0.95},
+                                          {.temperature = 1, .top_p = 0.95},
+                                          {.temperature = 1, .min_p = 0.05},
+                                          {.temperature = 1, .typical_p = 0.95}};
+    const char *names[] = {"greedy", "temperature", "top-k 40, top-p", "top-p", "min-p", "typical-p"};
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         uint64_t best = UINT64_MAX;
         for (int32_t i = 1; i < 40; i++) {
@@ -282,6 +394,8 @@ int main(void)
         cmocka_unit_test(nan_is_an_error_and_infinities_are_not),
         cmocka_unit_test(banned_tokens_are_never_chosen),
         cmocka_unit_test(log_probabilities_are_the_models_own_and_sum_to_one),
+        cmocka_unit_test(biases_are_added_and_banned_sequences_not_completed),
+        cmocka_unit_test(penalties_look_at_their_window_only),
         cmocka_unit_test(parameters_outside_their_range_are_named),
         cmocka_unit_test(a_draw_from_a_large_vocabulary_takes_well_below_a_millisecond),
     };
