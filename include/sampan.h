@@ -144,6 +144,7 @@ struct sampan_engine_description {
     uint64_t weight_bytes, cache_bytes, buffer_bytes; /* held on the chip */
     uint64_t cache_tokens;          /* positions that the cache holds in all */
     int32_t batch_invariant;        /* 1: results do not depend on what else runs */
+    int32_t embedding_width;        /* elements of an embedding; 0: this chip or model gives none */
 };
 SAMPAN_API int sampan_engine_describe(const sampan_engine *engine, struct sampan_engine_description *description);
 
@@ -173,6 +174,13 @@ struct sampan_tokens {
 };
 
 #define SAMPAN_PROMPT_ONLY (-1) /* as max_tokens: nothing is generated */
+
+/* How the hidden rows of a prompt's tokens (the output of the final norm) become one vector. */
+enum sampan_pooling {
+    SAMPAN_POOLING_NONE = 0, /* no embedding */
+    SAMPAN_POOLING_LAST = 1, /* the row of the last token */
+    SAMPAN_POOLING_MEAN = 2, /* the mean over all tokens */
+};
 
 /* How a token is chosen: logit biases, banned sequences, penalties, temperature, top-k, top-p, min-p, typical-p, in this order, then one draw. */
 struct sampan_request {
@@ -204,6 +212,8 @@ struct sampan_request {
     size_t n_banned;
     const int32_t *stop_tokens; /* [n_stop_tokens], at most 1,024: end the answer as the model's own end tokens do, also with ignore_end */
     size_t n_stop_tokens;
+    int32_t pooling;         /* enum sampan_pooling; not NONE: an embedding of the prompt comes with the last event. max_tokens: SAMPAN_PROMPT_ONLY */
+    int32_t normalize;       /* 1: the embedding is scaled to length 1 */
 };
 
 enum sampan_finish {
@@ -241,6 +251,8 @@ struct sampan_event {
     int32_t numerics_changed; /* 1: after such a loss another kind of chip went on; later tokens may differ from what it would have given */
     int code;                /* for SAMPAN_FINISH_ERROR */
     const char *message;     /* ditto; otherwise "" */
+    int32_t n_embedding;     /* above 0 in the last event of a request that asked for pooling */
+    const float *embedding;  /* [n_embedding] */
 };
 
 /* Accepts a request or refuses it: SAMPAN_EINVAL (a parameter), SAMPAN_ELIMIT (longer than the context), SAMPAN_EBUSY (the queue is full). */
@@ -262,6 +274,10 @@ SAMPAN_API int sampan_generate(sampan_engine *engine, const struct sampan_reques
 
 /* The log-probabilities of the `n_top` best tokens after each of the ids: *logprobs is [n_ids, n_top], descending. Threads as sampan_generate. */
 SAMPAN_API int sampan_score(sampan_engine *engine, const int32_t *ids, size_t n_ids, int32_t n_top, struct sampan_logprob **logprobs);
+
+/* One vector for all of the ids: *embedding is [*width]. `pooling` is LAST or MEAN of enum sampan_pooling (the model's card says which it was trained for);
+ * `normalize` 1 scales it to length 1. A text becomes ids by sampan_tokenize, usually with SAMPAN_TOKENIZE_BOS_EOS. Threads as sampan_generate. */
+SAMPAN_API int sampan_embed(sampan_engine *engine, const int32_t *ids, size_t n_ids, int32_t pooling, int32_t normalize, float **embedding, size_t *width);
 
 #ifdef __cplusplus
 }

@@ -126,6 +126,7 @@ static void describe_engine(sampan_engine *engine)
         .buffer_bytes = plan.buffer_bytes,
         .cache_tokens = (uint64_t)limits.n_blocks[0] * (uint64_t)limits.block_tokens,
         .batch_invariant = executor.guarantee != EXECUTOR_GUARANTEE_NONE,
+        .embedding_width = executor.hidden_width,
     };
 }
 
@@ -230,6 +231,7 @@ _Static_assert(sizeof(struct sampan_logit_bias) == sizeof(struct sampling_bias) 
                "");
 _Static_assert(sizeof(struct sampan_tokens) == sizeof(struct token_sequence) && offsetof(struct sampan_tokens, count) == offsetof(struct token_sequence, count),
                "");
+_Static_assert((int)SAMPAN_POOLING_LAST == (int)POOLING_LAST && (int)SAMPAN_POOLING_MEAN == (int)POOLING_MEAN, "");
 _Static_assert(sizeof(struct sampan_text) == sizeof(struct engine_stop) && offsetof(struct sampan_text, length) == offsetof(struct engine_stop, length), "");
 
 static int read_request(const struct sampan_request *theirs, struct engine_request *request, struct error *err)
@@ -278,6 +280,8 @@ static int read_request(const struct sampan_request *theirs, struct engine_reque
         .n_logprobs = ours.want_logprobs ? ours.n_alternatives : -1,
         .n_prompt_logprobs = ours.n_prompt_logprobs ? ours.n_prompt_logprobs : -1,
         .show_control = ours.show_control != 0,
+        .pooling = (enum pooling_kind)ours.pooling,
+        .normalize = ours.normalize != 0,
     };
     return 0;
 }
@@ -311,6 +315,8 @@ static struct sampan_event make_event(const struct engine_event *event)
         .numerics_changed = event->numerics_changed,
         .code = event->code,
         .message = event->message ? event->message : "",
+        .n_embedding = event->n_embedding,
+        .embedding = event->embedding,
     };
 }
 
@@ -541,4 +547,51 @@ int sampan_score(sampan_engine *engine, const int32_t *ids, size_t n_ids, int32_
     else
         *logprobs = scoring.logprobs;
     return code;
+}
+
+/* ---- Embeddings. */
+
+struct embedding {
+    float *values;
+    int32_t width;
+    bool complete;
+};
+
+static int take_embedding(void *self, const struct sampan_event *event)
+{
+    struct embedding *embedding = self;
+    if (event->n_embedding == 0 || event->n_embedding != embedding->width)
+        return 0; /* reported as incomplete */
+    memcpy(embedding->values, event->embedding, (size_t)embedding->width * sizeof *embedding->values);
+    embedding->complete = true;
+    return 0;
+}
+
+int sampan_embed(sampan_engine *engine, const int32_t *ids, size_t n_ids, int32_t pooling, int32_t normalize, float **values, size_t *width)
+{
+    struct error *err = api_error();
+    if (!engine || !ids || !values || !width)
+        return api_invalid("embedding", "a parameter is NULL");
+    *values = NULL;
+    *width = 0;
+    if (pooling != SAMPAN_POOLING_LAST && pooling != SAMPAN_POOLING_MEAN)
+        return error_set(err, SAMPAN_EINVAL, "embedding: the pooling is %" PRId32 "; expected SAMPAN_POOLING_LAST or SAMPAN_POOLING_MEAN", pooling);
+    struct embedding embedding = {.width = engine->description.embedding_width};
+    if (!embedding.width)
+        return error_set(err, SAMPAN_EUNSUPPORTED, "embedding: the chip '%s' hands out no hidden rows; open the engine on another (\"cpu\")",
+                         engine->description.chip);
+    if (!(embedding.values = mem_alloc_array((size_t)embedding.width, sizeof *embedding.values)))
+        return error_no_memory(err, "embedding");
+    struct sampan_request request = {
+        .size = sizeof request, .prompt = ids, .n_prompt = n_ids, .max_tokens = SAMPAN_PROMPT_ONLY, .pooling = pooling, .normalize = normalize};
+    int code = sampan_generate(engine, &request, take_embedding, &embedding);
+    if (!code && !embedding.complete)
+        code = error_set(err, SAMPAN_EINTERNAL, "embedding: the engine ended without giving the vector of %zu tokens", n_ids);
+    if (code) {
+        mem_free(embedding.values);
+        return code;
+    }
+    *values = embedding.values;
+    *width = (size_t)embedding.width;
+    return 0;
 }

@@ -44,6 +44,7 @@ enum step_want {
     WANT_LOGITS = 1, /* the whole row, float, on the host */
     WANT_ARGMAX = 2, /* the id of the largest logit (lowest id on ties); required where a later step names this row as a source */
     WANT_TOP = 4,    /* the step's n_top largest, descending, ties by ascending id */
+    WANT_HIDDEN = 8, /* the row that the output head reads: the final norm's, float, on the host. Where no row wants more, the head does not run */
 };
 
 struct step {
@@ -70,10 +71,11 @@ struct step {
 struct step_result {
     uint64_t id; /* of the step */
     int32_t n_logit_rows;
-    const float *logits;       /* [n_logit_rows, n_vocabulary]; rows that did not ask hold anything. NULL: no row asked */
-    const int32_t *argmax;     /* [n_logit_rows]; -1 where not asked */
-    const int32_t *top_ids;    /* [n_logit_rows, n_top] or NULL */
-    const float *top_logits;   /* [n_logit_rows, n_top] or NULL */
+    const float *logits;     /* [n_logit_rows, n_vocabulary]; rows that did not ask hold anything. NULL: no row asked */
+    const int32_t *argmax;   /* [n_logit_rows]; -1 where not asked */
+    const int32_t *top_ids;  /* [n_logit_rows, n_top] or NULL */
+    const float *top_logits; /* [n_logit_rows, n_top] or NULL */
+    const float *hidden;     /* [n_logit_rows, hidden width]; rows that did not ask hold anything. NULL: no row asked */
 };
 
 #endif

@@ -38,6 +38,7 @@ struct chip_description {
     int32_t block_tokens;        /* preferred tokens per cache block */
     int32_t max_steps_in_flight; /* 1: submit before wait, one at a time */
     int32_t max_top;             /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
+    bool gives_hidden_rows;      /* a step may ask for WANT_HIDDEN */
     enum tensor_type cache_type; /* preferred element type of keys and values: what an executor takes when nothing else is asked */
 };
 

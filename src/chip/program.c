@@ -98,12 +98,39 @@ void op_get_operands(const struct op *op, struct op_operands *operands)
         add_read(operands, op->select_rows.residual);
         add_write(operands, op->select_rows.out);
         break;
-    case OP_LOGITS: add_read(operands, op->logits.x); break;
+    case OP_LOGITS:
+        add_read(operands, op->logits.x);
+        add_read(operands, op->logits.hidden);
+        break;
     case OP_KIND_COUNT: break;
     }
 }
 
 /* ---- Sizes. */
+
+static int32_t hidden_buffer(const struct program *program)
+{
+    const struct op *last = &program->ops[program->n_ops - 1];
+    return last->kind == OP_LOGITS ? last->logits.hidden : -1;
+}
+
+int32_t program_head_begin(const struct program *program)
+{
+    int32_t hidden = hidden_buffer(program), begin = program->n_ops;
+    for (int32_t i = 0; hidden >= 0 && i < program->n_ops; i++) {
+        struct op_operands operands;
+        op_get_operands(&program->ops[i], &operands);
+        for (int32_t w = 0; w < operands.n_writes; w++)
+            begin = operands.writes[w] == hidden ? i + 1 : begin;
+    }
+    return begin;
+}
+
+int32_t program_hidden_width(const struct program *program)
+{
+    int32_t hidden = hidden_buffer(program);
+    return hidden >= 0 ? program->buffers[hidden].width : 0;
+}
 
 /* Where segment `i` of the whole begins. */
 static int64_t segment_start(const struct logical_weight *weight, int64_t i)

@@ -197,9 +197,11 @@ struct op_select_rows {
     int32_t out;      /* buffer with ROWS_LOGITS */
 };
 
-/* Hands `x` (ROWS_LOGITS, width = vocabulary) out: what the step's `wants` ask of it (whole rows, argmax, top). The last operation. */
+/* Hands `x` (ROWS_LOGITS, width = vocabulary) out: what the step's `wants` ask of it (whole rows, argmax, top), and `hidden`, the rows of the final norm, for
+ * WANT_HIDDEN. The last operation. The operations behind the one that writes `hidden` are the head: a step none of whose rows wants logits ends before them. */
 struct op_logits {
     int32_t x;
+    int32_t hidden; /* buffer with ROWS_LOGITS, or -1: this program hands none out */
 };
 
 struct op {
@@ -260,6 +262,10 @@ uint64_t program_cache_bytes_per_token(const struct program *program, int elemen
  * told once ("layers 1 to 29 as layer 0") unless `whole`. A failure is kept in the buffer (out->failed). */
 struct buffer;
 void program_print(const struct program *program, bool whole, struct buffer *out);
+
+/* The first operation of the head (see op_logits), and the width of the rows in front of it; n_ops and 0 where the program hands no hidden rows out. */
+int32_t program_head_begin(const struct program *program);
+int32_t program_hidden_width(const struct program *program);
 
 /* The number of inputs of a program (see program_check); *first names one. */
 int32_t program_count_inputs(const struct program *program, int32_t *first);

@@ -233,7 +233,9 @@ static int check_logits(const struct check *check)
 {
     if (check->index != check->program->n_ops - 1)
         return fail(check, "logits must be the last operation, but %d follow", check->program->n_ops - 1 - check->index);
-    return check_buffer(check, "the input", check->op->logits.x, check->program->n_vocabulary, ROWS_LOGITS);
+    int32_t hidden = check->op->logits.hidden;
+    int status = check_buffer(check, "the input", check->op->logits.x, check->program->n_vocabulary, ROWS_LOGITS);
+    return status || hidden == -1 ? status : check_buffer(check, "the hidden rows", hidden, buffer_width(check, hidden), ROWS_LOGITS);
 }
 
 static int (*const op_checks[OP_KIND_COUNT])(const struct check *) = {

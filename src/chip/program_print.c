@@ -161,6 +161,11 @@ static void print_logits(const struct printer *printer, const struct op *op)
 {
     print_buffer(printer, op->logits.x);
     buffer_append_string(printer->out, " handed out");
+    if (op->logits.hidden >= 0) {
+        buffer_append_string(printer->out, ", or ");
+        print_buffer(printer, op->logits.hidden);
+        buffer_append_string(printer->out, " where hidden rows are wanted");
+    }
 }
 
 static void (*const op_printers[OP_KIND_COUNT])(const struct printer *, const struct op *) = {

@@ -104,10 +104,12 @@ static int check_logit_rows(const struct step *step, const struct program *progr
     for (int32_t l = 0; l < step->n_logit_rows; l++) {
         if (step->logit_rows[l] < 0 || step->logit_rows[l] >= step->n_tokens || (l > 0 && step->logit_rows[l] <= step->logit_rows[l - 1]))
             return error_set(err, SAMPAN_EINVAL, "logit row %d is token row %d, expected ascending rows below %d", l, step->logit_rows[l], step->n_tokens);
-        if (step->wants[l] & ~(WANT_LOGITS | WANT_ARGMAX | WANT_TOP))
+        if (step->wants[l] & ~(WANT_LOGITS | WANT_ARGMAX | WANT_TOP | WANT_HIDDEN))
             return error_set(err, SAMPAN_EINVAL, "logit row %d wants 0x%x, which has unknown bits", l, (unsigned)step->wants[l]);
         if (step->wants[l] && !has_logits)
             return error_set(err, SAMPAN_EINVAL, "logit row %d wants logits of a program that has none", l);
+        if (step->wants[l] & WANT_HIDDEN && program_hidden_width(program) == 0)
+            return error_set(err, SAMPAN_EINVAL, "logit row %d wants the hidden row of a program that hands none out", l);
         if (step->wants[l] & WANT_TOP && step->n_top < 1)
             return error_set(err, SAMPAN_EINVAL, "logit row %d wants the largest logits, but the step's n_top is %d", l, step->n_top);
     }

@@ -79,13 +79,12 @@ void block_tables_release(struct scheduler *s, struct stream *stream)
 
 /* ---- Reuse. */
 
-/* Positions that may come from the cache: the last token must be computed for its logits, and so must prompt positions whose log-probabilities are still
- * wanted. */
+/* Positions that may come from the cache: the last token must be computed for its logits, and so must prompt positions whose rows are still wanted. */
 static int32_t reusable_positions(const struct stream *stream)
 {
     int32_t most = stream->log.n_tokens - 1;
-    if (stream->scores_prompt && stream->log.n_prompt_scored < stream->log.n_prompt && stream->log.n_prompt_scored < most)
-        most = stream->log.n_prompt_scored;
+    if (stream_takes_prompt_rows(stream) && stream->log.n_prompt_taken < most)
+        most = stream->log.n_prompt_taken;
     return most;
 }
 

@@ -129,6 +129,10 @@ static int check_counts(const struct engine_request *request, struct error *err)
         return error_set(err, SAMPAN_EINVAL, "n_logprobs is %d, expected -1 (none) to %d", request->n_logprobs, LIMIT_LOGPROBS);
     if (request->n_prompt_logprobs < -1 || request->n_prompt_logprobs > LIMIT_LOGPROBS)
         return error_set(err, SAMPAN_EINVAL, "n_prompt_logprobs is %d, expected -1 (none) to %d", request->n_prompt_logprobs, LIMIT_LOGPROBS);
+    if ((unsigned)request->pooling >= POOLING_KIND_COUNT)
+        return error_set(err, SAMPAN_EINVAL, "the pooling is %d, expected 0 (none) to %d", (int)request->pooling, POOLING_KIND_COUNT - 1);
+    if (request->pooling && request->max_tokens != 0)
+        return error_set(err, SAMPAN_EINVAL, "an embedding is of the prompt alone: max_tokens is %d, expected 0 (nothing is generated)", request->max_tokens);
     return 0;
 }
 
@@ -162,6 +166,8 @@ int engine_submit(struct engine *engine, const struct engine_request *request, u
         status = sampling_parameters_check(&request->sampling, description.n_vocabulary, err);
     if (!status)
         status = request_lists_check(request, description.n_vocabulary, err);
+    if (!status && request->pooling && description.hidden_width == 0)
+        status = error_set(err, SAMPAN_EUNSUPPORTED, "this chip hands out no hidden rows, which embeddings are made of; use --chip cpu");
     if (!status && request->n_stops && !engine->tokenizer)
         status = error_set(err, SAMPAN_EINVAL, "stop strings need text, and this engine has no tokenizer");
     if (status)
@@ -170,7 +176,7 @@ int engine_submit(struct engine *engine, const struct engine_request *request, u
     if (request->max_tokens >= 0 && request->max_tokens < max_new)
         max_new = request->max_tokens;
     struct stream *stream;
-    status = stream_create(request, engine->tokenizer, max_new, &stream, err);
+    status = stream_create(request, engine->tokenizer, max_new, description.hidden_width, &stream, err);
     if (status)
         return status;
     status = outbox_add(&engine->outbox, stream, &engine->inbox, id, err);

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/executor.h"
+#include "engine/pooling.h"
 #include "text/tokenizer.h"
 
 struct engine;
@@ -82,6 +83,8 @@ struct engine_request {
     int32_t n_logprobs;        /* alternatives per generated token, 0..LIMIT_LOGPROBS; -1: none, not even the chosen token's */
     int32_t n_prompt_logprobs; /* the same for each prompt position (position i: distribution of the token after prompt[0..i]); -1: none */
     bool show_control;         /* control tokens appear in the text */
+    enum pooling_kind pooling; /* not NONE: an embedding of the prompt; max_tokens is 0 then */
+    bool normalize;            /* it is scaled to length 1 */
 };
 
 enum engine_finish { FINISH_NONE, FINISH_EOG, FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
@@ -103,6 +106,8 @@ struct engine_event {
     int32_t n_prompt_positions;                                   /* > 0 once, when the prompt's log-probabilities are complete */
     int32_t n_prompt_logprobs;                                    /* per position */
     const struct engine_logprob *prompt_logprobs;                 /* [n_prompt_positions, n_prompt_logprobs], descending */
+    int32_t n_embedding;                                          /* > 0 in the last event of a request that asked for pooling */
+    const float *embedding;                                       /* [n_embedding] */
     enum engine_finish finish;                                    /* not FINISH_NONE: the stream's last event */
     int32_t stop_index;                                           /* which stop string, for FINISH_STOP; -1 */
     int32_t eog_token;                                            /* the token that ended it, for FINISH_EOG; -1 */

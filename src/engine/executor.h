@@ -37,6 +37,7 @@ struct executor_description {
     int32_t max_context;         /* positions of one sequence */
     int32_t max_steps_in_flight; /* at least 1 */
     int32_t max_top;
+    int32_t hidden_width; /* of the rows for WANT_HIDDEN; 0: it gives none */
     int32_t n_groups;
     struct executor_group groups[STEP_MAX_GROUPS];
 };

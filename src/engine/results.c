@@ -133,16 +133,33 @@ static int choose_by_logits(struct engine *engine, struct stream *stream, const 
     return status;
 }
 
-/* A prompt position whose log-probabilities are wanted. */
+/* A prompt position whose row is wanted for its log-probabilities. */
 static int score_position(struct engine *engine, struct stream *stream, const float *logits, struct error *err)
 {
     struct token_log *log = &stream->log;
     int status = sampler_log_probabilities(&engine->sampler, logits, -1, log->prompt_logprob_width,
-                                           log->prompt_logprobs + (int64_t)log->n_prompt_scored * log->prompt_logprob_width, err);
-    if (status)
-        return status;
-    stream->progress.prompt_scored = ++log->n_prompt_scored == log->n_prompt;
-    return 0;
+                                           log->prompt_logprobs + (int64_t)log->n_prompt_taken * log->prompt_logprob_width, err);
+    stream->progress.prompt_scored = !status && log->n_prompt_taken + 1 == log->n_prompt;
+    return status;
+}
+
+/* What is wanted of the prompt's rows: `position` is the next one, or, for the last row alone, the last. */
+static int take_prompt_row(struct engine *engine, struct stream *stream, int32_t position, const float *logits, const float *hidden, struct error *err)
+{
+    struct token_log *log = &stream->log;
+    int status = 0;
+    bool is_next = stream_takes_prompt_rows(stream) && position == log->n_prompt_taken;
+    if (is_next && stream->scores_prompt)
+        status = score_position(engine, stream, logits, err);
+    if (hidden && !stream->progress.pooled && (stream->pooling.kind == POOLING_LAST || is_next))
+        pooling_add(&stream->pooling, hidden);
+    if (is_next)
+        log->n_prompt_taken++;
+    if (hidden && position == log->n_prompt - 1 && !stream->progress.pooled) {
+        pooling_finish(&stream->pooling);
+        stream->progress.pooled = true;
+    }
+    return status;
 }
 
 static int take_logit_row(struct engine *engine, const struct step_plan *plan, const struct plan_entry *entry, const struct step_result *result, int32_t row,
@@ -151,8 +168,9 @@ static int take_logit_row(struct engine *engine, const struct step_plan *plan, c
     struct stream *stream = entry->stream;
     int32_t position = plan->positions[plan->logit_rows[row]], n_vocabulary = engine->sampler.n_vocabulary;
     const float *logits = plan->wants[row] & WANT_LOGITS ? result->logits + (int64_t)row * n_vocabulary : NULL;
-    if (stream->scores_prompt && position == stream->log.n_prompt_scored && position < stream->log.n_prompt) {
-        int status = score_position(engine, stream, logits, err);
+    const float *hidden = plan->wants[row] & WANT_HIDDEN ? result->hidden + (int64_t)row * stream->pooling.width : NULL;
+    if (position < stream->log.n_prompt) {
+        int status = take_prompt_row(engine, stream, position, logits, hidden, err);
         if (status)
             return status;
     }

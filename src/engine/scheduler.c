@@ -194,11 +194,11 @@ static int32_t limit_by_logit_rows(const struct scheduler *s, const struct step_
 {
     int32_t room = s->description.max_logit_rows - plan->step.n_logit_rows;
     int32_t end = stream->n_scheduled + rows;
-    if (stream->scores_prompt && stream->log.n_prompt_scored < stream->log.n_prompt) {
-        int32_t from = stream->log.n_prompt_scored > stream->n_scheduled ? stream->log.n_prompt_scored : stream->n_scheduled;
+    if (stream_takes_prompt_rows(stream)) {
+        int32_t from = stream->log.n_prompt_taken > stream->n_scheduled ? stream->log.n_prompt_taken : stream->n_scheduled;
         return end > from + room ? from + room - stream->n_scheduled : rows;
     }
-    bool chooses = end >= stream->log.n_tokens && stream->log.max_new > 0;
+    bool chooses = end >= stream->log.n_tokens && (stream->log.max_new > 0 || stream->pooling.kind != POOLING_NONE);
     return chooses && room < 1 ? rows - 1 : rows;
 }
 
@@ -299,8 +299,10 @@ static void add_logit_row(struct step_plan *plan, struct plan_entry *entry, int3
 static int32_t want_of(const struct plan_entry *entry, const struct stream *stream, int32_t position, bool last)
 {
     int32_t want = 0;
-    if (stream->scores_prompt && position >= stream->log.n_prompt_scored && position < stream->log.n_prompt)
-        want |= WANT_LOGITS;
+    if (stream_takes_prompt_rows(stream) && position >= stream->log.n_prompt_taken && position < stream->log.n_prompt)
+        want |= (stream->scores_prompt ? WANT_LOGITS : 0) | (stream->pooling.kind == POOLING_MEAN ? WANT_HIDDEN : 0);
+    if (stream->pooling.kind == POOLING_LAST && position == stream->log.n_prompt - 1)
+        want |= WANT_HIDDEN;
     if (last && entry->chooses)
         want |= entry->by_argmax ? WANT_ARGMAX : WANT_LOGITS;
     return want;

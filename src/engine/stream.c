@@ -5,7 +5,8 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, struct stream **stream, struct error *err)
+int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, int32_t hidden_width, struct stream **stream,
+                  struct error *err)
 {
     struct stream *s = mem_zalloc(sizeof *s);
     if (!s)
@@ -23,6 +24,8 @@ int stream_create(const struct engine_request *request, const struct tokenizer *
         status = request_lists_init(&s->lists, request, tokenizer, &s->sampling, err);
     if (!status)
         status = stop_strings_init(&s->stops, request->stops, request->n_stops, err);
+    if (!status)
+        status = pooling_init(&s->pooling, request->pooling, request->normalize, hidden_width, err);
     if (status) {
         stream_free(s);
         return status;
@@ -46,6 +49,7 @@ void stream_free(struct stream *stream)
     token_log_free(&stream->log);
     request_lists_free(&stream->lists);
     stop_strings_free(&stream->stops);
+    pooling_free(&stream->pooling);
     buffer_free(&stream->text);
     mem_free(stream);
 }
@@ -108,6 +112,10 @@ int stream_take_event(struct stream *stream, const struct stream_progress *progr
         event->n_prompt_positions = log->n_prompt;
         event->n_prompt_logprobs = log->prompt_logprob_width;
         event->prompt_logprobs = log->prompt_logprobs;
+    }
+    if (progress->pooled) {
+        event->n_embedding = stream->pooling.width;
+        event->embedding = stream->pooling.values;
     }
     return 0;
 }

@@ -28,6 +28,7 @@ struct stream_progress {
     int32_t n_tokens;   /* of the log: prompt + accepted */
     uint64_t safe_text; /* bytes of text that may be shown, from the start of the output; UINT64_MAX: all */
     bool prompt_scored; /* the prompt's log-probabilities are complete */
+    bool pooled;        /* the embedding is complete */
     enum engine_finish finish;
     int32_t stop_index;
     int32_t eog_token;
@@ -47,6 +48,7 @@ struct stream {
     bool ignore_eog;
     bool show_control;
     bool scores_prompt;
+    struct pooling pooling; /* the engine's until it is published as complete */
 
     /* The engine's. */
     struct token_log log;
@@ -87,8 +89,15 @@ struct stream {
     bool ended; /* the detokenizer was finished */
 };
 
-int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, struct stream **stream, struct error *err);
+int stream_create(const struct engine_request *request, const struct tokenizer *tokenizer, int32_t max_new, int32_t hidden_width, struct stream **stream,
+                  struct error *err);
 void stream_free(struct stream *stream);
+
+/* Every position of the prompt must be computed with its row handed out: none may come from the cache. */
+static inline bool stream_takes_prompt_rows(const struct stream *stream)
+{
+    return (stream->scores_prompt || stream->pooling.kind == POOLING_MEAN) && stream->log.n_prompt_taken < stream->log.n_prompt;
+}
 
 /* Makes the event of everything that was published since the last one. The reader, without lock. */
 int stream_take_event(struct stream *stream, const struct stream_progress *progress, struct engine_event *event, struct error *err);

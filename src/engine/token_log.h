@@ -25,7 +25,7 @@ struct token_log {
     int32_t logprob_width; /* per accepted token; 0: none kept */
     struct engine_logprob *logprobs;
     int32_t prompt_logprob_width;
-    int32_t n_prompt_scored; /* prompt positions whose log-probabilities are complete */
+    int32_t n_prompt_taken; /* prompt positions whose rows were taken, where all are wanted: log-probabilities, hidden rows */
     struct engine_logprob *prompt_logprobs;
 };
 

@@ -89,6 +89,9 @@ int turn_open_executor(struct engine *engine, struct error *err)
     if (engine->sampler.n_vocabulary && engine->sampler.n_vocabulary != description.n_vocabulary)
         status = error_set(err, SAMPAN_EINVAL, "the executor came back with a vocabulary of %d tokens, it had %d", description.n_vocabulary,
                            engine->sampler.n_vocabulary);
+    if (!status && engine->sampler.n_vocabulary && engine->scheduler.description.hidden_width != description.hidden_width)
+        status = error_set(err, SAMPAN_EINVAL, "the executor came back with hidden rows of %d, they had %d", description.hidden_width,
+                           engine->scheduler.description.hidden_width);
     if (!status)
         status = prepare_for_executor(engine, &description, err);
     if (status) {

@@ -135,6 +135,7 @@ static void fill_description(struct local_executor *local, const struct chip_des
         .max_context = limits->max_context,
         .max_steps_in_flight = chip->max_steps_in_flight > 0 ? chip->max_steps_in_flight : 1,
         .max_top = chip->max_top,
+        .hidden_width = chip->gives_hidden_rows ? program_hidden_width(program) : 0,
         .n_groups = program->n_groups,
     };
     snprintf(description->numerics_id, sizeof description->numerics_id, "%s", plan->numerics_id);

@@ -229,7 +229,7 @@ static void add_head(struct decoder_writer *writer)
     head.linear.weights[0] = add_head_weight(writer);
     head.linear.biases[0] = decoder_add_bias(writer, DECODER_HEAD);
     decoder_add_op(writer, "output head", &head);
-    struct op last = {.kind = OP_LOGITS, .logits = {.x = logits}};
+    struct op last = {.kind = OP_LOGITS, .logits = {.x = logits, .hidden = normed}};
     decoder_add_op(writer, "logits", &last);
 }
 

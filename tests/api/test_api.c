@@ -292,6 +292,53 @@ static double exponential(double x) /* without libm: 2^-10 of x, squared ten tim
     return sum;
 }
 
+struct embedded {
+    float values[256];
+    int32_t width;
+};
+
+static int keep_embedding(void *self, const struct sampan_event *event)
+{
+    struct embedded *embedded = self;
+    if (event->n_embedding) {
+        assert_int_not_equal(event->finish, SAMPAN_FINISH_NONE);
+        assert_true(event->n_embedding <= 256);
+        memcpy(embedded->values, event->embedding, (size_t)event->n_embedding * sizeof *event->embedding);
+        embedded->width = event->n_embedding;
+    }
+    return 0;
+}
+
+static void embeddings_do_not_depend_on_what_else_is_asked(void **state)
+{
+    struct opened *opened = *state;
+    size_t n = sizeof prompt / sizeof *prompt, width;
+    for (int32_t pooling = SAMPAN_POOLING_LAST; pooling <= SAMPAN_POOLING_MEAN; pooling++) {
+        float *alone, *again;
+        assert_ok(sampan_embed(opened->engine, prompt, n, pooling, 1, &alone, &width));
+        assert_ok(sampan_embed(opened->engine, prompt, n, pooling, 1, &again, &width)); /* the prompt is cached now */
+        assert_int_equal(width, 64);
+        assert_memory_equal(alone, again, width * sizeof *alone);
+        struct embedded embedded = {.width = 0};
+        struct sampan_request request = make_request();
+        request.max_tokens = SAMPAN_PROMPT_ONLY;
+        request.pooling = pooling;
+        request.normalize = 1;
+        request.n_prompt_logprobs = 1; /* now the output head runs too */
+        assert_ok(sampan_generate(opened->engine, &request, keep_embedding, &embedded));
+        assert_int_equal(embedded.width, 64);
+        assert_memory_equal(alone, embedded.values, width * sizeof *alone);
+        request.max_tokens = 1;
+        assert_int_equal(sampan_generate(opened->engine, &request, NULL, NULL), SAMPAN_EINVAL);
+        sampan_free(alone);
+        sampan_free(again);
+    }
+    float *none;
+    assert_int_equal(sampan_embed(opened->engine, prompt, n, SAMPAN_POOLING_NONE, 1, &none, &width), SAMPAN_EINVAL);
+    assert_null(none);
+    assert_int_equal(sampan_embed(opened->engine, prompt, 0, SAMPAN_POOLING_LAST, 1, &none, &width), SAMPAN_EINVAL);
+}
+
 static void scores_are_distributions(void **state)
 {
     struct opened *opened = *state;
@@ -449,6 +496,7 @@ int main(void)
         cmocka_unit_test(biases_bans_and_stop_tokens_reach_the_sampler),
         cmocka_unit_test(several_threads_may_generate_at_once),
         cmocka_unit_test(the_two_ways_are_not_mixed),
+        cmocka_unit_test(embeddings_do_not_depend_on_what_else_is_asked),
         cmocka_unit_test(scores_are_distributions),
         cmocka_unit_test(structs_of_older_and_newer_callers_are_understood),
         cmocka_unit_test(wrong_requests_are_refused_with_a_reason),

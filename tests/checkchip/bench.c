@@ -277,7 +277,8 @@ void bench_logits(struct context *context)
             continue;
         if (!rig_open(&rig, context, 1))
             return;
-        struct op select = {.kind = OP_SELECT_ROWS, .label = "select", .select_rows = {.residual = -1}}, logits = {.kind = OP_LOGITS, .label = "logits"};
+        struct op select = {.kind = OP_SELECT_ROWS, .label = "select", .select_rows = {.residual = -1}},
+                  logits = {.kind = OP_LOGITS, .label = "logits", .logits = {.hidden = -1}};
         select.select_rows.x = rig_input(&rig, "x", 49152, 3.0f);
         select.select_rows.out = logits.logits.x = rig_output(&rig, "logits", 49152, ROWS_LOGITS);
         program_add_op(rig.builder, &select);

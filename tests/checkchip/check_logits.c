@@ -53,6 +53,12 @@ static void check_row_result(struct rig *rig, const struct step_result *result, 
         else
             compare_values(context, "logits", row, result->logits + (int64_t)l * width, NULL, width, width);
     }
+    if (wants & WANT_HIDDEN) {
+        if (!result->hidden)
+            row_fail(context, "the hidden row %d was wanted and did not come", l);
+        else
+            compare_values(context, "hidden rows", row, result->hidden + (int64_t)l * width, NULL, width, width);
+    }
     int32_t best = next_largest(row, width, taken);
     if (wants & WANT_ARGMAX && (!result->argmax || result->argmax[l] != best))
         row_fail(context, "argmax of row %d is %d, expected %d", l, result->argmax ? result->argmax[l] : -2, best);
@@ -74,16 +80,17 @@ static void check_row_result(struct rig *rig, const struct step_result *result, 
     }
 }
 
-static void run_logits(struct rig *rig, enum rig_plan which, int32_t width, int32_t n_top, int32_t max_top)
+/* `may_want`: the bits that the chip can give. */
+static void run_logits(struct rig *rig, enum rig_plan which, int32_t width, int32_t n_top, int32_t may_want)
 {
     static struct stepper stepper;
-    for (int32_t round = 0; round < 9 && !rig->context->failed; round++) {
+    for (int32_t round = 0; round < 10 && !rig->context->failed; round++) {
         stepper_init(&stepper);
         stepper_add(&stepper, 0, rig->n_rows, rig->tokens, NULL, 0);
         stepper.step.n_top = n_top;
-        for (int32_t r = 0; r < rig->n_rows; r++) /* round 0: all of everything; 1 to 7: mixed; 8: no row at all */
-            if (round < 8 && (round == 0 || (r + round) % 3))
-                stepper_want(&stepper, r, (round ? (r + round) % 8 : 7) & (max_top >= n_top ? 7 : 3));
+        for (int32_t r = 0; r < rig->n_rows; r++) /* 0: all of everything; 1 to 7: mixed; 8: no row at all; 9: hidden rows only */
+            if (round != 8 && (round == 0 || (r + round) % 3))
+                stepper_want(&stepper, r, (round == 9 ? WANT_HIDDEN : round ? (r + round) % 16 : 15) & may_want);
         struct step_result result;
         if (!rig_write(rig, which, rig->inputs[0], rig->n_rows, rig->values[0]) || !rig_step(rig, which, &stepper.step, &result))
             return;
@@ -99,7 +106,7 @@ static void run_logits(struct rig *rig, enum rig_plan which, int32_t width, int3
     stepper_init(&stepper);
     stepper_add(&stepper, 0, 1, rig->tokens, NULL, 0);
     stepper.step.n_top = n_top;
-    stepper_want(&stepper, 0, max_top >= n_top ? 7 : 3);
+    stepper_want(&stepper, 0, may_want);
     if (!rig->context->failed && rig_write(rig, which, rig->inputs[0], 1, row))
         rig_step(rig, which, &stepper.step, NULL);
     make_logits(rig, width); /* as before for the next chip, but for random elements of row 0 */
@@ -112,16 +119,18 @@ static void check_logits_case(struct context *context, int32_t width, int32_t n_
     if (!rig_open(&rig, context, LOGIT_ROWS))
         return;
     struct op select = {.kind = OP_SELECT_ROWS, .label = "select", .select_rows = {.residual = -1}}, logits = {.kind = OP_LOGITS, .label = "logits"};
+    int32_t may_want = WANT_LOGITS | WANT_ARGMAX | (context->description.max_top >= n_top ? WANT_TOP : 0);
+    may_want |= context->description.gives_hidden_rows ? WANT_HIDDEN : 0;
     select.select_rows.x = rig_input(&rig, "x", width, 3.0f);
-    select.select_rows.out = logits.logits.x = rig_output(&rig, "logits", width, ROWS_LOGITS);
+    select.select_rows.out = logits.logits.x = logits.logits.hidden = rig_output(&rig, "logits", width, ROWS_LOGITS);
     program_add_op(rig.builder, &select);
     program_add_op(rig.builder, &logits);
     make_logits(&rig, width);
     if (rig_compile(&rig, width)) {
-        run_logits(&rig, PLAN_REFERENCE, width, n_top, STEP_MAX_TOP);
+        run_logits(&rig, PLAN_REFERENCE, width, n_top, 15);
         for (enum rig_plan which = PLAN_TESTED; which < RIG_PLANS && !context->failed; which++)
             if (rig.plans[which])
-                run_logits(&rig, which, width, n_top, context->description.max_top);
+                run_logits(&rig, which, width, n_top, may_want);
         row_end(context);
     }
     rig_close(&rig);
@@ -251,7 +260,7 @@ void check_sources(struct context *context)
     if (!rig_open(&rig, context, 16))
         return;
     struct op embed = embed_op(&rig), select = {.kind = OP_SELECT_ROWS, .label = "select", .select_rows = {.residual = -1}},
-              logits = {.kind = OP_LOGITS, .label = "logits"};
+              logits = {.kind = OP_LOGITS, .label = "logits", .logits = {.hidden = -1}};
     embed.embed.out = select.select_rows.x = rig_output(&rig, "x", RING, ROWS_TOKENS);
     select.select_rows.out = logits.logits.x = rig_output(&rig, "logits", RING, ROWS_LOGITS);
     program_add_op(rig.builder, &embed);

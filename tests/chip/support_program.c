@@ -160,7 +160,7 @@ static void add_head(struct writer *writer)
     head.linear = (struct op_linear){.x = normed, .n_outputs = 1, .biases = {-1}, .outs = {logits}};
     head.linear.weights[0] = add_linear_weight(writer, "head", options->n_vocabulary, options->hidden);
     program_add_op(writer->builder, &head);
-    struct op last = {.kind = OP_LOGITS, .label = "logits", .logits = {.x = logits}};
+    struct op last = {.kind = OP_LOGITS, .label = "logits", .logits = {.x = logits, .hidden = normed}};
     program_add_op(writer->builder, &last);
 }
 

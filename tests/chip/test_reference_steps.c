@@ -156,7 +156,7 @@ static void ties_go_to_the_lower_id_and_nan_never_wins(void **state)
     embed.embed.table = add_values(builder, "table", WEIGHT_EMBEDDING, N, N, table);
     program_add_op(builder, &embed);
     program_add_op(builder, &(struct op){.kind = OP_SELECT_ROWS, .label = "select", .select_rows = {.x = x, .residual = -1, .out = out}});
-    program_add_op(builder, &(struct op){.kind = OP_LOGITS, .label = "logits", .logits = {.x = out}});
+    program_add_op(builder, &(struct op){.kind = OP_LOGITS, .label = "logits", .logits = {.x = out, .hidden = -1}});
     assert_int_equal(program_builder_finish(builder, N, 0, 8, &program, &err), 0);
     struct plan_limits limits = small_limits(program);
     assert_int_equal(chip_open("reference", &chip, &err), 0);

@@ -92,7 +92,7 @@ CASE(table_absent, a->step.tables[1].blocks = NULL)
 CASE(logit_row_beyond, a->rows[1] = 4)
 CASE(logit_row_negative, a->rows[0] = -1)
 CASE(logit_rows_descend, a->rows[0] = 3)
-CASE(want_unknown, a->wants[0] = 8)
+CASE(want_unknown, a->wants[0] = 16)
 CASE(want_top_of_none, a->step.n_top = 0)
 CASE(edit_unknown, a->edits[0].kind = 4)
 CASE(edit_group, a->edits[0].group = 2)
@@ -136,7 +136,7 @@ static const struct {
     {logit_row_beyond, "logit row 1 is token row 4"},
     {logit_row_negative, "logit row 0 is token row -1"},
     {logit_rows_descend, "expected ascending rows"},
-    {want_unknown, "wants 0x8, which has unknown bits"},
+    {want_unknown, "wants 0x10, which has unknown bits"},
     {want_top_of_none, "the step's n_top is 0"},
     {edit_unknown, "edit 0 has an unknown kind, 4"},
     {edit_group, "edit 0 is of cache group 2"},

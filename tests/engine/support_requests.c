@@ -108,6 +108,7 @@ void test_outcome_init(struct test_outcome *outcome, uint64_t id)
     buffer_init(&outcome->text, 1 << 20);
     buffer_init(&outcome->logprobs, 1 << 24);
     buffer_init(&outcome->prompt_logprobs, 1 << 24);
+    buffer_init(&outcome->embedding, 1 << 16);
 }
 
 void test_outcome_free(struct test_outcome *outcome)
@@ -115,6 +116,7 @@ void test_outcome_free(struct test_outcome *outcome)
     buffer_free(&outcome->text);
     buffer_free(&outcome->logprobs);
     buffer_free(&outcome->prompt_logprobs);
+    buffer_free(&outcome->embedding);
 }
 
 void test_outcome_take(struct test_outcome *outcome, const struct engine_event *event)
@@ -130,6 +132,8 @@ void test_outcome_take(struct test_outcome *outcome, const struct engine_event *
     if (event->n_prompt_positions)
         buffer_append(&outcome->prompt_logprobs, event->prompt_logprobs,
                       (size_t)event->n_prompt_positions * (size_t)event->n_prompt_logprobs * sizeof *event->prompt_logprobs);
+    if (event->n_embedding)
+        buffer_append(&outcome->embedding, event->embedding, (size_t)event->n_embedding * sizeof *event->embedding);
     outcome->n_events++;
     outcome->last = *event;
     outcome->ended = event->finish != FINISH_NONE;
@@ -147,6 +151,7 @@ struct simulation_options test_simulation(void)
                         .max_logit_rows = 64,
                         .max_context = 256,
                         .max_steps_in_flight = 1,
+                        .hidden_width = 6,
                         .n_groups = 1,
                         .groups = {{.kind = EXECUTOR_GROUP_ALL_POSITIONS, .block_tokens = 4, .n_blocks = 256, .block_bytes = 64}}},
         .seed = 1,
@@ -229,6 +234,8 @@ const char *test_outcomes_differ(const struct test_outcome *expected, const stru
         return "log-probabilities";
     if (!same_bytes(&expected->prompt_logprobs, &actual->prompt_logprobs, prefix_only))
         return "log-probabilities of the prompt";
+    if (!same_bytes(&expected->embedding, &actual->embedding, prefix_only))
+        return "embedding";
     if (prefix_only)
         return NULL;
     if (expected->last.finish != actual->last.finish || expected->last.stop_index != actual->last.stop_index ||

@@ -40,6 +40,7 @@ struct test_outcome {
     struct buffer text;
     struct buffer logprobs;        /* of struct engine_logprob */
     struct buffer prompt_logprobs; /* ditto */
+    struct buffer embedding;       /* of float */
     int32_t n_events;
     struct engine_event last; /* pointers invalid */
     char message[ERROR_MESSAGE_SIZE];

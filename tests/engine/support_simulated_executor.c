@@ -37,7 +37,7 @@ struct copied_step {
     const struct step *original;
     uint64_t fingerprint;
     bool done;
-    float *logits;
+    float *logits; /* [rows, n_vocabulary], and behind them the hidden rows [rows, hidden_width] */
     int32_t *argmax;
 };
 
@@ -100,6 +100,12 @@ static void make_logits(const struct simulation_options *o, uint64_t state, floa
         logits[o->eog_id] += o->eog_offset;
 }
 
+static void make_hidden(const struct simulation_options *o, uint64_t state, float *hidden)
+{
+    for (int32_t i = 0; i < o->description.hidden_width; i++)
+        hidden[i] = (float)(join(~state, (uint64_t)i) % 65521) / 4096.0f - 8.0f;
+}
+
 static int32_t window_start(const struct executor_group *group, int32_t position)
 {
     if (group->kind != EXECUTOR_GROUP_WINDOW || position < group->window)
@@ -107,7 +113,7 @@ static int32_t window_start(const struct executor_group *group, int32_t position
     return position - group->window + 1;
 }
 
-void simulation_logits(const struct simulation_options *o, const int32_t *tokens, int32_t n, float *logits)
+static uint64_t state_after(const struct simulation_options *o, const int32_t *tokens, int32_t n)
 {
     int32_t n_groups = o->description.n_groups;
     uint64_t *cells = calloc((size_t)n * (size_t)n_groups, sizeof *cells), state = 0;
@@ -120,8 +126,18 @@ void simulation_logits(const struct simulation_options *o, const int32_t *tokens
             cells[g * n + p] = join(cell_content(context, tokens[p], p), (uint64_t)g);
         state = cell_content(context, tokens[p], p);
     }
-    make_logits(o, state, logits);
     free(cells);
+    return state;
+}
+
+void simulation_logits(const struct simulation_options *o, const int32_t *tokens, int32_t n, float *logits)
+{
+    make_logits(o, state_after(o, tokens, n), logits);
+}
+
+void simulation_hidden(const struct simulation_options *o, const int32_t *tokens, int32_t n, float *hidden)
+{
+    make_hidden(o, state_after(o, tokens, n), hidden);
 }
 
 /* ---- Execution. The lock is held. */
@@ -216,6 +232,8 @@ static void give_logits(struct simulated_executor *e, struct copied_step *c, int
         memcpy(c->logits + (int64_t)logit_row * v, logits, (size_t)v * sizeof *logits);
         s->counts.n_full_logit_rows++;
     }
+    if (want & WANT_HIDDEN)
+        make_hidden(&s->options, state, c->logits + (int64_t)c->step.n_logit_rows * v + (int64_t)logit_row * e->description.hidden_width);
     if (want & WANT_ARGMAX) {
         int32_t best = 0;
         for (int32_t i = 1; i < v; i++)
@@ -229,10 +247,10 @@ static void give_logits(struct simulated_executor *e, struct copied_step *c, int
 static void execute(struct simulated_executor *e, struct copied_step *c)
 {
     const struct step *step = &c->step;
-    int32_t v = e->description.n_vocabulary, n_logits = step->n_logit_rows, next_logit = 0;
-    c->logits = malloc(((size_t)n_logits * (size_t)v + 1) * sizeof(float));
+    int32_t n_logits = step->n_logit_rows, next_logit = 0, n_values = n_logits * (e->description.n_vocabulary + e->description.hidden_width);
+    c->logits = malloc(((size_t)n_values + 1) * sizeof(float));
     c->argmax = malloc(((size_t)n_logits + 1) * sizeof(int32_t));
-    for (int32_t i = 0; i < n_logits * v; i++)
+    for (int32_t i = 0; i < n_values; i++)
         c->logits[i] = (float)(int32_t)next_random(e->simulation);
     for (int32_t i = 0; i < n_logits; i++)
         c->argmax[i] = -1;
@@ -338,7 +356,7 @@ static void check_step(struct simulated_executor *e, const struct step *step)
     for (int32_t i = 0; i < step->n_logit_rows; i++) {
         if (step->logit_rows[i] < 0 || step->logit_rows[i] >= step->n_tokens || (i && step->logit_rows[i] <= step->logit_rows[i - 1]))
             violate(sim, "logit rows do not ascend");
-        if (step->wants[i] < 1 || step->wants[i] > 7)
+        if (step->wants[i] < 1 || step->wants[i] > 15 || (step->wants[i] & WANT_HIDDEN && d->hidden_width == 0))
             violate(sim, "logit row %d wants %d", i, step->wants[i]);
     }
     for (int32_t r = 0; r < step->n_tokens && step->token_sources; r++)
@@ -450,12 +468,14 @@ static int wait_locked(struct simulated_executor *e, uint64_t timeout_ns, struct
     hide_shown(e);
     e->shown_logits = c->logits;
     e->shown_argmax = c->argmax;
-    e->shown_count = (size_t)c->step.n_logit_rows * (size_t)e->description.n_vocabulary;
+    size_t n_logits = (size_t)c->step.n_logit_rows * (size_t)e->description.n_vocabulary;
+    e->shown_count = n_logits + (size_t)c->step.n_logit_rows * (size_t)e->description.hidden_width;
     e->first = (e->first + 1) % MAX_FLIGHT;
     e->n_flight--;
     if (chance(s, s->options.failed_permille))
         return error_set(err, SAMPAN_EINTERNAL, "the simulated step failed");
-    *result = (struct step_result){.id = c->step.id, .n_logit_rows = c->step.n_logit_rows, .logits = c->logits, .argmax = c->argmax};
+    *result =
+        (struct step_result){.id = c->step.id, .n_logit_rows = c->step.n_logit_rows, .logits = c->logits, .argmax = c->argmax, .hidden = c->logits + n_logits};
     return 0;
 }
 

@@ -54,5 +54,6 @@ void simulation_set_lose_at(struct simulation *simulation, int64_t step); /* -1:
 
 /* The same model without blocks, steps or engine: the logits after tokens[0 .. n), for an oracle. */
 void simulation_logits(const struct simulation_options *options, const int32_t *tokens, int32_t n, float *logits);
+void simulation_hidden(const struct simulation_options *options, const int32_t *tokens, int32_t n, float *hidden);
 
 #endif

@@ -1,4 +1,5 @@
 /* The engine against a simulated executor: each feature by name. */
+#include <math.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -537,6 +538,58 @@ static void a_prompt_is_scored_without_generating(void **state)
     bench_close(&bench);
 }
 
+/* The embedding of a request by an oracle without engine: the simulated model's rows one by one. */
+static void expected_embedding(const struct bench *bench, const struct test_request *request, int32_t width, float *values)
+{
+    double sums[16] = {0}, squares = 0;
+    int32_t n = (int32_t)request->request.n_prompt, first = request->request.pooling == POOLING_LAST ? n : 1;
+    for (int32_t length = first; length <= n; length++) {
+        float row[16];
+        simulation_hidden(&bench->options, request->prompt, length, row);
+        for (int32_t i = 0; i < width; i++)
+            sums[i] += (double)row[i];
+    }
+    for (int32_t i = 0; i < width; i++) {
+        sums[i] /= n - first + 1;
+        squares += sums[i] * sums[i];
+    }
+    for (int32_t i = 0; i < width; i++)
+        values[i] = (float)(sums[i] * (request->request.normalize ? 1 / sqrt(squares) : 1));
+}
+
+static void a_prompt_is_pooled_whatever_its_chunks_and_what_is_cached(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    int32_t width = options.description.hidden_width;
+    options.description.max_logit_rows = 5;
+    bench_open(&bench, &options, NULL);
+    struct test_request generating = test_request_simple(30, 1, 3);
+    bench_submit(&bench, &generating); /* leaves the prompt in the cache */
+    bench_run(&bench);
+    for (int i = 0; i < 4; i++) {
+        struct test_request request = test_request_simple(30, 1, 0);
+        request.request.pooling = i & 1 ? POOLING_MEAN : POOLING_LAST;
+        request.request.normalize = i & 2;
+        bench_submit(&bench, &request);
+    }
+    bench_run(&bench);
+    for (int32_t i = 1; i < bench.n; i++) {
+        float expected[16];
+        expected_embedding(&bench, &bench.requests[i], width, expected);
+        assert_int_equal(bench.outcomes[i].last.finish, FINISH_LENGTH);
+        assert_int_equal(bench.outcomes[i].embedding.length, (size_t)width * sizeof(float));
+        assert_memory_equal(bench.outcomes[i].embedding.data, expected, (size_t)width * sizeof(float));
+        if (bench.requests[i].request.pooling == POOLING_MEAN)
+            assert_int_equal(bench.outcomes[i].last.n_cached_tokens, 0);
+        else
+            assert_int_not_equal(bench.outcomes[i].last.n_cached_tokens, 0);
+    }
+    assert_int_equal(bench.outcomes[0].embedding.length, 0);
+    bench_close(&bench);
+}
+
 static void what_cannot_be_done_is_refused_with_both_numbers(void **state)
 {
     (void)state;
@@ -564,6 +617,10 @@ static void what_cannot_be_done_is_refused_with_both_numbers(void **state)
     request.request.n_logprobs = 100000;
     assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_EINVAL);
     request.request.n_logprobs = -1;
+    request.request.pooling = POOLING_LAST;
+    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_EINVAL);
+    assert_non_null(strstr(err.message, "max_tokens is 5, expected 0"));
+    request.request.pooling = POOLING_NONE;
     request.request.max_tokens = 1000; /* generated at most: as many as fit */
     request.request.ignore_eog = true;
     bench_submit(&bench, &request);
@@ -742,6 +799,7 @@ int main(void)
         cmocka_unit_test(prompts_are_cut_into_chunks_and_streams_go_on_between_them),
         cmocka_unit_test(prompts_make_progress_although_decoding_streams_could_fill_every_step),
         cmocka_unit_test(a_prompt_is_scored_without_generating),
+        cmocka_unit_test(a_prompt_is_pooled_whatever_its_chunks_and_what_is_cached),
         cmocka_unit_test(what_cannot_be_done_is_refused_with_both_numbers),
         cmocka_unit_test(a_full_queue_refuses_and_takes_again_later),
         cmocka_unit_test(recurrent_state_is_refused_for_now),

@@ -173,6 +173,10 @@ static void make_request(struct schedule *s, struct test_request *r)
     r->request.show_control = once_in(4);
     r->request.n_logprobs = once_in(4) ? between(0, 5) : -1;
     r->request.n_prompt_logprobs = once_in(4) ? between(0, 4) : -1;
+    if (r->request.max_tokens == 0) {
+        r->request.pooling = (enum pooling_kind)pick(POOLING_KIND_COUNT);
+        r->request.normalize = once_in(2);
+    }
     make_sampling(&r->request.sampling);
     if (once_in(4))
         make_lists(r);

@@ -246,13 +246,19 @@ static bool leaves_planes(const struct stage *stage)
 int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, struct error *err)
 {
     struct compiler compiler = {.plan = plan, .program = program};
+    int32_t head = program_head_begin(program);
     compiler.moved = arena_alloc_array(&plan->arena, (size_t)program->n_buffers + 1, sizeof *compiler.moved);
     plan->stages = arena_alloc_array(&plan->arena, (size_t)program->n_ops, sizeof *plan->stages);
     if (!compiler.moved || !plan->stages)
         return error_no_memory(err, "the stages of a plan");
     for (int32_t i = 0; i < program->n_ops;) {
         bool quantized = plan->n_stages && leaves_planes(&plan->stages[plan->n_stages - 1]);
-        i += compile_stage(&compiler, i, quantized, &plan->stages[plan->n_stages]);
+        int32_t taken = compile_stage(&compiler, i, quantized, &plan->stages[plan->n_stages]);
+        const struct stage *stage = &plan->stages[plan->n_stages];
+        plan->head_has_norm |= i + 1 == head && taken > 1 && stage->kind == STAGE_LINEAR && stage->linear.has_norm;
+        if (i < head)
+            plan->head_stage = plan->head_has_norm ? plan->n_stages : plan->n_stages + 1;
+        i += taken;
         plan->n_stages++;
     }
     for (int32_t b = 0; b < program->n_buffers; b++)

@@ -31,6 +31,7 @@ static void cpu_describe(const struct chip *base, struct chip_description *descr
     description->block_tokens = CPU_BLOCK_TOKENS;
     description->max_steps_in_flight = 1;
     description->max_top = STEP_MAX_TOP;
+    description->gives_hidden_rows = true;
     description->cache_type = TENSOR_F16;
 }
 
@@ -48,6 +49,7 @@ static int cpu_probe(struct chip_description *descriptions, int max)
         .block_tokens = CPU_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
+        .gives_hidden_rows = true,
         .cache_type = TENSOR_F16,
     };
     snprintf(descriptions[0].name, sizeof descriptions[0].name, "%s, %d worker%s, %s", machine->cpu_model, machine->n_usable, machine->n_usable == 1 ? "" : "s",
@@ -157,8 +159,11 @@ static int cpu_submit(struct plan *base, const struct step *step, struct error *
         return code;
     plan->step = step;
     plan->previous_logit_rows = step->n_logit_rows;
-    for (int32_t l = 0; l < step->n_logit_rows; l++)
+    plan->wants = 0;
+    for (int32_t l = 0; l < step->n_logit_rows; l++) {
         plan->previous_wants[l] = step->wants[l];
+        plan->wants |= step->wants[l];
+    }
     return 0;
 }
 
@@ -169,6 +174,15 @@ static void settle_buffers(struct cpu_plan *plan)
         if (plan->current[b].rows != plan->buffers[b].rows)
             memcpy(plan->buffers[b].rows, plan->current[b].rows, (size_t)(stage_rows(plan, plan->buffers[b].kind) * plan->buffers[b].stride) * sizeof(float));
     }
+}
+
+/* The hidden rows without the buffer's padding. */
+static const float *give_hidden(struct cpu_plan *plan, int32_t n_rows)
+{
+    const struct row_buffer *from = &plan->current[plan->program->ops->logits.hidden];
+    for (int32_t l = 0; plan->hidden_results && l < n_rows; l++)
+        memcpy(plan->hidden_results + (int64_t)l * from->width, buffer_row(from, l), (size_t)from->width * sizeof(float));
+    return plan->hidden_results ? plan->hidden_results : from->rows;
 }
 
 static int cpu_wait(struct plan *base, uint64_t timeout_ns, struct step_result *result, struct error *err)
@@ -183,9 +197,7 @@ static int cpu_wait(struct plan *base, uint64_t timeout_ns, struct step_result *
         settle_buffers(plan);
     const struct step *step = plan->step;
     const struct op *last = plan->program->ops;
-    int32_t wants = 0;
-    for (int32_t l = 0; l < step->n_logit_rows; l++)
-        wants |= step->wants[l];
+    int32_t wants = plan->wants;
     *result = (struct step_result){.id = step->id, .n_logit_rows = step->n_logit_rows, .argmax = plan->argmax};
     if (wants & WANT_LOGITS && last->kind == OP_LOGITS)
         result->logits = plan->results ? plan->results : plan->current[last->logits.x].rows;
@@ -193,6 +205,8 @@ static int cpu_wait(struct plan *base, uint64_t timeout_ns, struct step_result *
         result->top_ids = plan->top_ids;
         result->top_logits = plan->top_logits;
     }
+    if (wants & WANT_HIDDEN)
+        result->hidden = give_hidden(plan, step->n_logit_rows);
     plan->step = NULL;
     return 0;
 }

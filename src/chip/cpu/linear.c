@@ -18,12 +18,12 @@ static void quantize_row(const struct cpu_plan *plan, const struct quantized_row
     plan->chip->kernels.quantize_row(x, n_blocks, to->planes + index * INPUT_BLOCK_BYTES, to->meta + index, step);
 }
 
-void cpu_run_norm(struct cpu_plan *plan, const struct stage *stage, int32_t worker)
+void cpu_run_norm(struct cpu_plan *plan, const struct stage_norm *norm, enum buffer_rows rows, int32_t worker)
 {
     int32_t first, last;
-    share_work(stage_rows(plan, stage->rows), worker, plan->n_workers, &first, &last);
+    share_work(stage_rows(plan, rows), worker, plan->n_workers, &first, &last);
     for (int32_t r = first; r < last; r++)
-        norm_row(plan, &stage->norm, r, stage->norm.residual.rows ? buffer_row(&stage->norm.sum, r) : NULL, buffer_row(&stage->norm.out, r));
+        norm_row(plan, norm, r, norm->residual.rows ? buffer_row(&norm->sum, r) : NULL, buffer_row(&norm->out, r));
 }
 
 /* What a linear multiplies: floats, planes, or both. */

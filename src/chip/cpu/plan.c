@@ -139,6 +139,8 @@ static void lay_out_buffers(struct cpu_plan *plan, const struct program *program
     plan->previous_wants = take(bump, logit_rows, sizeof *plan->previous_wants);
     if (program->n_vocabulary % LANES)
         plan->results = take(bump, logit_rows * program->n_vocabulary, sizeof *plan->results);
+    if (program_hidden_width(program) % LANES)
+        plan->hidden_results = take(bump, logit_rows * program_hidden_width(program), sizeof *plan->hidden_results);
     plan->argmax = take(bump, logit_rows, sizeof *plan->argmax);
     plan->top_ids = take(bump, logit_rows * STEP_MAX_TOP, sizeof *plan->top_ids);
     plan->top_logits = take(bump, logit_rows * STEP_MAX_TOP, sizeof *plan->top_logits);

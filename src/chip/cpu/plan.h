@@ -174,6 +174,8 @@ struct cpu_plan {
     int32_t n_weights;
     int32_t n_stages;
     struct stage *stages;
+    int32_t head_stage; /* a step that wants hidden rows alone ends before it */
+    bool head_has_norm; /* ... but for the final norm, which is joined with the head's linear */
     int32_t n_buffers;
     struct row_buffer *buffers; /* as named by the program */
     struct row_buffer *renamed; /* rows NULL where a buffer has only one place */
@@ -196,6 +198,8 @@ struct cpu_plan {
     int32_t previous_logit_rows;
     int32_t *previous_wants; /* [max_logit_rows] */
     float *results;          /* [max_logit_rows, n_vocabulary] where the logits buffer is padded, else NULL */
+    float *hidden_results;   /* [max_logit_rows, hidden width] where that buffer is padded, else NULL */
+    int32_t wants;           /* of all rows of the step in flight */
     int32_t *argmax;         /* [max_logit_rows] */
     int32_t *top_ids;
     float *top_logits;
@@ -222,7 +226,7 @@ void cpu_run_step(void *plan, int32_t worker);
 
 /* linear.c, attention.c, logits.c: a worker's part of a stage. */
 void cpu_run_linear(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
-void cpu_run_norm(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
+void cpu_run_norm(struct cpu_plan *plan, const struct stage_norm *norm, enum buffer_rows rows, int32_t worker);
 void cpu_run_rope(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
 void cpu_run_attention(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
 void cpu_run_logits(struct cpu_plan *plan, const struct stage *stage, int32_t worker);

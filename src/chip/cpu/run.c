@@ -70,7 +70,7 @@ static void run_stage(struct cpu_plan *plan, const struct stage *stage, int32_t 
 {
     switch (stage->kind) {
     case STAGE_EMBED: run_embed(plan, stage, worker); break;
-    case STAGE_NORM: cpu_run_norm(plan, stage, worker); break;
+    case STAGE_NORM: cpu_run_norm(plan, &stage->norm, stage->rows, worker); break;
     case STAGE_LINEAR: cpu_run_linear(plan, stage, worker); break;
     case STAGE_ROPE: cpu_run_rope(plan, stage, worker); break;
     case STAGE_ATTENTION: cpu_run_attention(plan, stage, worker); break;
@@ -106,12 +106,15 @@ static void prepare_step(struct cpu_plan *plan, int32_t worker)
 void cpu_run_step(void *argument, int32_t worker)
 {
     struct cpu_plan *plan = argument;
+    int32_t n_stages = plan->wants == WANT_HIDDEN ? plan->head_stage : plan->n_stages;
     prepare_step(plan, worker);
-    for (int32_t i = 0; i < plan->n_stages; i++) {
+    for (int32_t i = 0; i < n_stages; i++) {
         if (stage_rows(plan, plan->stages[i].rows) == 0)
             continue; /* the same for every worker */
         run_stage(plan, &plan->stages[i], worker);
         if (i + 1 < plan->n_stages)
             pool_barrier(plan->chip->pool);
     }
+    if (n_stages < plan->n_stages && plan->head_has_norm)
+        cpu_run_norm(plan, &plan->stages[n_stages].linear.norm, plan->stages[n_stages].rows, worker);
 }

@@ -28,6 +28,7 @@ static void reference_describe(const struct chip *chip, struct chip_description 
         .block_tokens = REFERENCE_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
+        .gives_hidden_rows = true,
         .cache_type = TENSOR_F32,
     };
 }
@@ -210,13 +211,16 @@ static int reference_wait(struct plan *base, uint64_t timeout_ns, struct step_re
         plan->token_ids[r] = source >= 0 ? plan->argmax[source] : step->token_ids[r];
     }
     apply_edits(plan, step);
-    for (int32_t i = 0; i < plan->program->n_ops; i++)
+    int32_t wants = 0;
+    for (int32_t l = 0; l < step->n_logit_rows; l++) {
+        wants |= step->wants[l];
+        plan->argmax[l] = -1;
+    }
+    int32_t n_ops = wants == WANT_HIDDEN ? program_head_begin(plan->program) : plan->program->n_ops;
+    for (int32_t i = 0; i < n_ops; i++)
         reference_operations[plan->program->ops[i].kind].run(plan, step, &plan->program->ops[i]);
 
     const struct op *last = &plan->program->ops[plan->program->n_ops - 1];
-    int32_t wants = 0;
-    for (int32_t l = 0; l < step->n_logit_rows; l++)
-        wants |= step->wants[l];
     *result = (struct step_result){
         .id = step->id,
         .n_logit_rows = step->n_logit_rows,
@@ -224,6 +228,7 @@ static int reference_wait(struct plan *base, uint64_t timeout_ns, struct step_re
         .argmax = plan->argmax,
         .top_ids = wants & WANT_TOP ? plan->top_ids : NULL,
         .top_logits = wants & WANT_TOP ? plan->top_logits : NULL,
+        .hidden = wants & WANT_HIDDEN ? plan->buffers[last->logits.hidden] : NULL,
     };
     return 0;
 }

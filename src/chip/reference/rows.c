@@ -89,7 +89,8 @@ void reference_logits(struct reference_plan *plan, const struct step *step, cons
     for (int32_t l = 0; l < step->n_logit_rows; l++) {
         const float *logits = reference_row(plan, op->logits.x, l);
         int64_t top = (int64_t)l * step->n_top;
-        plan->argmax[l] = step->wants[l] & WANT_ARGMAX ? find_largest(logits, n_vocabulary) : -1;
+        if (step->wants[l] & WANT_ARGMAX)
+            plan->argmax[l] = find_largest(logits, n_vocabulary);
         if (step->wants[l] & WANT_TOP)
             find_top(logits, n_vocabulary, step->n_top, plan->top_ids + top, plan->top_logits + top);
     }
