@@ -127,6 +127,14 @@ const struct metadata_value *checkpoint_find(const struct checkpoint *checkpoint
     return hash_map_get(&opened_of(checkpoint)->keys, key, strlen(key), &index) ? &checkpoint->metadata[index].value : NULL;
 }
 
+bool checkpoint_is_null(const struct checkpoint *checkpoint, const char *key)
+{
+    for (size_t i = 0; i < checkpoint->n_null_keys; i++)
+        if (strcmp(checkpoint->null_keys[i], key) == 0)
+            return true;
+    return false;
+}
+
 /* *value is NULL when the key is absent and that is allowed (`found` given). */
 static int look_up(const struct checkpoint *checkpoint, const char *key, const struct metadata_value **value, bool *found, struct error *err)
 {

@@ -59,6 +59,8 @@ struct checkpoint {
     const char *architecture; /* "llama": general.architecture, or architectures[0] of config.json */
     size_t n_metadata;
     const struct metadata_entry *metadata; /* [n_metadata] in file order */
+    size_t n_null_keys;
+    const char *const *null_keys; /* [n_null_keys] keys of a folder's configuration whose value is null; they are not in metadata */
     size_t n_tensors;
     const struct checkpoint_tensor *tensors; /* [n_tensors] in file order */
     bool has_tokenizer;
@@ -72,6 +74,8 @@ void checkpoint_close(struct checkpoint *checkpoint); /* NULL is legal */
 
 const struct checkpoint_tensor *checkpoint_find_tensor(const struct checkpoint *checkpoint, const char *name); /* NULL: absent */
 const struct metadata_value *checkpoint_find(const struct checkpoint *checkpoint, const char *key);            /* NULL: absent */
+
+bool checkpoint_is_null(const struct checkpoint *checkpoint, const char *key); /* the configuration says null, which checkpoint_find shows as absent */
 
 /* Typed access with range checks. *found may be NULL, then an absent key is SAMPAN_ENOTFOUND; a value of another kind, or outside
  * [minimum, maximum], is SAMPAN_EFORMAT and the message gives key, value and range. Integers of any width and signedness are accepted where they fit; in a

@@ -9,7 +9,8 @@
 struct flattener {
     struct arena *arena;
     struct metadata_entry *entries; /* NULL: only count */
-    size_t count;
+    const char **nulls;
+    size_t count, n_nulls;
     struct hash_map *keys;
     struct error *err;
 };
@@ -114,6 +115,16 @@ static int add_entry(struct flattener *flattener, const char *key, const json_t 
                                : fill_scalar(flattener, json, type, &flattener->entries[index].value);
 }
 
+static int add_null(struct flattener *flattener, const char *key)
+{
+    if (flattener->n_nulls == LIMIT_METADATA_KEYS)
+        return error_set(flattener->err, SAMPAN_ELIMIT, "more than %d values", LIMIT_METADATA_KEYS);
+    if (flattener->entries)
+        flattener->nulls[flattener->n_nulls] = key;
+    flattener->n_nulls++;
+    return 0;
+}
+
 static int flatten(struct flattener *flattener, const char *key, json_t *json, int depth);
 
 /* One member or element; the key is needed only when filling. */
@@ -136,6 +147,8 @@ static int flatten(struct flattener *flattener, const char *key, json_t *json, i
     int code = 0;
     if (depth > LIMIT_CONFIG_DEPTH)
         return error_set(flattener->err, SAMPAN_ELIMIT, "values are nested deeper than %d", LIMIT_CONFIG_DEPTH);
+    if (json_is_null(json))
+        return add_null(flattener, key);
     if (scalar_type(json, &type) || (json_is_array(json) && element_type(json, &type)))
         return add_entry(flattener, key, json, type);
     for (void *at = json_object_iter(json); !code && at; at = json_object_iter_next(json, at))
@@ -200,12 +213,15 @@ int hf_config_read(const char *folder, struct arena *arena, struct hf_config *co
     if (!code) {
         config->n_entries = flattener.count;
         config->entries = arena_alloc_array(arena, flattener.count + 1, sizeof *config->entries); /* never empty */
-        if (!config->entries)
+        config->nulls = arena_alloc_array(arena, flattener.n_nulls + 1, sizeof *config->nulls);
+        config->n_nulls = flattener.n_nulls;
+        if (!config->entries || !config->nulls)
             code = refuse_memory(&flattener, flattener.count * sizeof *config->entries);
     }
     if (!code) {
         flattener.entries = config->entries;
-        flattener.count = 0;
+        flattener.nulls = config->nulls;
+        flattener.count = flattener.n_nulls = 0;
         code = flatten_both(&flattener, folder, json, generation);
     }
     if (!code && (code = set_architecture(config, keys, err)))

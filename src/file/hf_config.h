@@ -1,5 +1,6 @@
 /* config.json and generation_config.json of a model folder as metadata of the checkpoint: one entry per value, nested objects flattened with dots
- * ("rope_scaling.rope_type"), null as absent (that is what it means to their readers). An array whose elements are all strings, all bools or all numbers is an
+ * ("rope_scaling.rope_type"), null as absent (its key is kept apart: to some readers
+ * a key that is not there has a default, and null has not). An array whose elements are all strings, all bools or all numbers is an
  * array; any other is flattened by index ("layers.0.name"). generation_config.json is optional; its keys come behind "generation_config.". */
 #ifndef FILE_HF_CONFIG_H
 #define FILE_HF_CONFIG_H
@@ -11,6 +12,8 @@
 struct hf_config {
     struct metadata_entry *entries; /* [n_entries], in the arena, as everything below */
     size_t n_entries;
+    const char **nulls; /* [n_nulls] keys whose value is null */
+    size_t n_nulls;
     const char *architecture; /* architectures[0] */
 };
 

@@ -192,6 +192,8 @@ static int read_config(struct checkpoint *view, struct arena *arena, struct hash
     view->architecture = config.architecture;
     view->metadata = config.entries;
     view->n_metadata = config.n_entries;
+    view->null_keys = config.nulls;
+    view->n_null_keys = config.n_nulls;
     return code;
 }
 

@@ -14,15 +14,16 @@ void attention_write(struct decoder_writer *writer)
         .query = writer->query,
         .key = writer->key,
         .value = writer->value,
-        .query_norm = -1,
-        .key_norm = -1,
+        .query_norm = decoder->has_head_norms ? decoder_add_weight(writer, DECODER_QUERY_NORM, 0) : -1,
+        .key_norm = decoder->has_head_norms ? decoder_add_weight(writer, DECODER_KEY_NORM, 0) : -1,
+        .norm_epsilon = decoder->norm_epsilon,
         .n_heads = decoder->n_heads,
-        .rotary_width = decoder->rotary_width,
+        .rotary_width = decoder->has_rotation && !decoder->has_rotation[writer->layer] ? 0 : decoder->rotary_width,
         .pairing = decoder->pairing,
         .frequencies = decoder->frequencies,
         .magnitude = decoder->rope_magnitude,
         .group = writer->group,
-        .layer = writer->layer,
+        .layer = writer->group_layer,
     };
     decoder_add_op(writer, "rotary embedding, cache", &rope);
 
@@ -32,9 +33,9 @@ void attention_write(struct decoder_writer *writer)
         .out = writer->attended,
         .n_heads = decoder->n_heads,
         .scale = decoder->attention_scale,
-        .window = decoder->window,
+        .window = decoder_layer_has_window(decoder, writer->layer) ? decoder->window : 0,
         .group = writer->group,
-        .layer = writer->layer,
+        .layer = writer->group_layer,
     };
     decoder_add_op(writer, "attention", &attention);
 

@@ -58,16 +58,24 @@ static int refuse_value(const struct checkpoint *checkpoint, const struct metada
                      checkpoint->architecture, key->neutral_text ? key->neutral_text : supported);
 }
 
-static int check_entry(const struct checkpoint *checkpoint, const struct metadata_entry *entry, const char *key, const struct config_key *keys, size_t n_keys,
-                       struct error *err)
+/* The first row that names the key; NULL: none. */
+static const struct config_key *find_key(const struct checkpoint *checkpoint, const char *key, const struct config_table *tables, size_t n_tables)
 {
-    for (size_t i = 0; i < n_keys; i++) {
-        if (!names_key(name_of(checkpoint, &keys[i]), key))
-            continue;
-        return keys[i].use == CONFIG_NEUTRAL && !is_neutral(&entry->value, &keys[i]) ? refuse_value(checkpoint, entry, &keys[i], err) : 0;
-    }
-    return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is unknown to the family '%s': it may change the mathematics, so the model is refused",
-                     entry->key, checkpoint->architecture);
+    for (size_t t = 0; t < n_tables; t++)
+        for (size_t i = 0; i < tables[t].count; i++)
+            if (names_key(name_of(checkpoint, &tables[t].keys[i]), key))
+                return &tables[t].keys[i];
+    return NULL;
+}
+
+static int check_entry(const struct checkpoint *checkpoint, const struct metadata_entry *entry, const char *key, const struct config_table *tables,
+                       size_t n_tables, struct error *err)
+{
+    const struct config_key *row = find_key(checkpoint, key, tables, n_tables);
+    if (!row)
+        return error_set(err, SAMPAN_EUNSUPPORTED, "metadata '%s' is unknown to the family '%s': it may change the mathematics, so the model is refused",
+                         entry->key, checkpoint->architecture);
+    return row->use == CONFIG_NEUTRAL && !is_neutral(&entry->value, row) ? refuse_value(checkpoint, entry, row, err) : 0;
 }
 
 /* The part of a metadata key that the table is about; NULL: it is not the family's business. */
@@ -79,19 +87,20 @@ static const char *family_key(const struct checkpoint *checkpoint, const char *k
     return strncmp(key, checkpoint->architecture, prefix) == 0 && key[prefix] == '.' ? key + prefix + 1 : NULL;
 }
 
-int config_read(const struct checkpoint *checkpoint, const struct config_key *keys, size_t n_keys, void *record, struct error *err)
+int config_read(const struct checkpoint *checkpoint, const struct config_table *tables, size_t n_tables, void *record, struct error *err)
 {
-    for (size_t i = 0; i < checkpoint->n_metadata; i++) {
-        const struct metadata_entry *entry = &checkpoint->metadata[i];
-        const char *key = family_key(checkpoint, entry->key);
-        int status = key ? check_entry(checkpoint, entry, key, keys, n_keys, err) : 0;
-        if (status)
-            return status;
+    int status = 0;
+    for (size_t i = 0; !status && i < checkpoint->n_metadata; i++) {
+        const char *key = family_key(checkpoint, checkpoint->metadata[i].key);
+        status = key ? check_entry(checkpoint, &checkpoint->metadata[i], key, tables, n_tables, err) : 0;
     }
-    for (size_t i = 0; i < n_keys; i++) {
-        int status = keys[i].use <= CONFIG_OPTIONAL && name_of(checkpoint, &keys[i]) ? read_size(checkpoint, &keys[i], record, err) : 0;
-        if (status)
-            return status;
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t i = 0; !status && i < tables[t].count; i++) {
+            const struct config_key *row = &tables[t].keys[i];
+            const char *name = name_of(checkpoint, row);
+            if (row->use <= CONFIG_OPTIONAL && name && find_key(checkpoint, name, tables, n_tables) == row)
+                status = read_size(checkpoint, row, record, err);
+        }
     }
-    return 0;
+    return status;
 }

@@ -28,8 +28,28 @@ struct config_key {
     const char *neutral_text;
 };
 
+/* Rows without a size. */
+#define KEY_READ(gguf, hugging_face)                                                                                                                           \
+    {                                                                                                                                                          \
+        gguf, hugging_face, CONFIG_READ, 0, 0, 0, 0, NULL                                                                                                      \
+    }
+#define KEY_HARMLESS(gguf, hugging_face)                                                                                                                       \
+    {                                                                                                                                                          \
+        gguf, hugging_face, CONFIG_HARMLESS, 0, 0, 0, 0, NULL                                                                                                  \
+    }
+#define KEY_NEUTRAL(gguf, hugging_face, value)                                                                                                                 \
+    {                                                                                                                                                          \
+        gguf, hugging_face, CONFIG_NEUTRAL, 0, 0, 0, value, NULL                                                                                               \
+    }
+
+/* A family's own keys and those it shares; where two name the same key the earlier table decides. */
+struct config_table {
+    const struct config_key *keys;
+    size_t count;
+};
+
 /* Fills `record` and refuses unknown keys. SAMPAN_ENOTFOUND, SAMPAN_EFORMAT, SAMPAN_EUNSUPPORTED; the message names the key. */
-int config_read(const struct checkpoint *checkpoint, const struct config_key *keys, size_t n_keys, void *record, struct error *err);
+int config_read(const struct checkpoint *checkpoint, const struct config_table *tables, size_t n_tables, void *record, struct error *err);
 
 /* "<architecture>.<key>" of a GGUF; the longest key of any table fits. */
 #define CONFIG_KEY_SIZE 256

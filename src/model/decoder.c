@@ -4,7 +4,7 @@
 
 /* ---- Tables: sizes, tensors, names. */
 
-enum decoder_size { SIZE_HIDDEN, SIZE_QUERY, SIZE_KEY, SIZE_VALUE, SIZE_ATTENDED, SIZE_FEED_FORWARD, SIZE_VOCABULARY, SIZE_COUNT };
+enum decoder_size { SIZE_HIDDEN, SIZE_QUERY, SIZE_KEY, SIZE_HEAD, SIZE_VALUE, SIZE_ATTENDED, SIZE_FEED_FORWARD, SIZE_VOCABULARY, SIZE_COUNT };
 
 /* Where a size comes from in GGUF and in config.json, for messages. */
 static const char *const size_origins[SIZE_COUNT][2] = {
@@ -13,6 +13,7 @@ static const char *const size_origins[SIZE_COUNT][2] = {
     [SIZE_KEY] = {"attention.head_count_kv * attention.key_length", "num_key_value_heads * head_dim"},
     [SIZE_VALUE] = {"attention.head_count_kv * attention.value_length", "num_key_value_heads * head_dim"},
     [SIZE_ATTENDED] = {"attention.head_count * attention.value_length", "num_attention_heads * head_dim"},
+    [SIZE_HEAD] = {"attention.key_length", "head_dim"},
     [SIZE_FEED_FORWARD] = {"feed_forward_length", "intermediate_size"},
     [SIZE_VOCABULARY] = {"vocab_size", "vocab_size"},
 };
@@ -25,6 +26,7 @@ static int32_t size_of(const struct decoder *decoder, enum decoder_size size)
         [SIZE_KEY] = decoder->n_kv_heads * decoder->key_width,
         [SIZE_VALUE] = decoder->n_kv_heads * decoder->value_width,
         [SIZE_ATTENDED] = decoder->n_heads * decoder->value_width,
+        [SIZE_HEAD] = decoder->key_width,
         [SIZE_FEED_FORWARD] = decoder->feed_forward,
         [SIZE_VOCABULARY] = decoder->n_vocabulary,
     };
@@ -48,6 +50,8 @@ static const struct tensor_row tensor_rows[DECODER_TENSOR_COUNT] = {
     [DECODER_KEY] = {"attn_k", "self_attn.k_proj", true, "attention key", WEIGHT_LINEAR, SIZE_KEY, SIZE_HIDDEN},
     [DECODER_VALUE] = {"attn_v", "self_attn.v_proj", true, "attention value", WEIGHT_LINEAR, SIZE_VALUE, SIZE_HIDDEN},
     [DECODER_ATTENTION_OUTPUT] = {"attn_output", "self_attn.o_proj", true, "attention output", WEIGHT_LINEAR, SIZE_HIDDEN, SIZE_ATTENDED},
+    [DECODER_QUERY_NORM] = {"attn_q_norm", "self_attn.q_norm", true, "attention query norm", WEIGHT_VECTOR, SIZE_HEAD, SIZE_HEAD},
+    [DECODER_KEY_NORM] = {"attn_k_norm", "self_attn.k_norm", true, "attention key norm", WEIGHT_VECTOR, SIZE_HEAD, SIZE_HEAD},
     [DECODER_FEED_FORWARD_NORM] = {"ffn_norm", "post_attention_layernorm", true, "feed-forward norm", WEIGHT_VECTOR, SIZE_HIDDEN, SIZE_HIDDEN},
     [DECODER_GATE] = {"ffn_gate", "mlp.gate_proj", true, "feed-forward gate", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
     [DECODER_UP] = {"ffn_up", "mlp.up_proj", true, "feed-forward up", WEIGHT_LINEAR, SIZE_FEED_FORWARD, SIZE_HIDDEN},
@@ -233,6 +237,44 @@ static void add_head(struct decoder_writer *writer)
     decoder_add_op(writer, "logits", &last);
 }
 
+bool decoder_layer_has_window(const struct decoder *decoder, int32_t layer)
+{
+    return decoder->window && (!decoder->has_window || decoder->has_window[layer]);
+}
+
+/* One cache group of the layers that see all positions, one of those with a window: only the latter may let old blocks go. */
+static void add_groups(struct decoder_writer *writer)
+{
+    const struct decoder *decoder = writer->decoder;
+    int32_t n_windowed = 0;
+    for (int32_t layer = 0; layer < decoder->n_layers; layer++)
+        n_windowed += decoder_layer_has_window(decoder, layer);
+    struct program_cache_group group = {
+        .name = "attention",
+        .kind = CACHE_FULL_ATTENTION,
+        .n_layers = decoder->n_layers - n_windowed,
+        ATTENTION_STREAMS(decoder->n_kv_heads, decoder->key_width, decoder->value_width),
+    };
+    if (group.n_layers)
+        writer->full_group = program_add_group(writer->builder, &group);
+    if (!n_windowed)
+        return;
+    if (group.n_layers)
+        group.name = "attention, window";
+    group.kind = CACHE_SLIDING_WINDOW;
+    group.window = decoder->window;
+    group.n_layers = n_windowed;
+    writer->window_group = program_add_group(writer->builder, &group);
+}
+
+static void choose_group(struct decoder_writer *writer)
+{
+    bool is_windowed = decoder_layer_has_window(writer->decoder, writer->layer);
+    writer->group = is_windowed ? writer->window_group : writer->full_group;
+    writer->group_layer = is_windowed ? writer->n_windowed : writer->layer - writer->n_windowed;
+    writer->n_windowed += is_windowed;
+}
+
 static void add_operations(struct decoder_writer *writer)
 {
     const struct decoder *decoder = writer->decoder;
@@ -240,6 +282,7 @@ static void add_operations(struct decoder_writer *writer)
     embed.embed.table = decoder_add_weight(writer, DECODER_EMBEDDING, 0);
     decoder_add_op(writer, "token embedding", &embed);
     for (writer->layer = 0; writer->layer < decoder->n_layers && !writer->status; writer->layer++) {
+        choose_group(writer);
         add_norm(writer, DECODER_ATTENTION_NORM, writer->hidden, writer->layer ? writer->branch : -1, writer->normed);
         attention_write(writer);
         add_norm(writer, DECODER_FEED_FORWARD_NORM, writer->hidden, writer->branch, writer->normed);
@@ -285,13 +328,7 @@ int decoder_write_program(const struct decoder *decoder, struct model_source *so
     if (status)
         return status;
     add_buffers(&writer);
-    writer.group = program_add_group(writer.builder, &(struct program_cache_group){
-                                                         .name = "attention",
-                                                         .kind = decoder->window ? CACHE_SLIDING_WINDOW : CACHE_FULL_ATTENTION,
-                                                         .window = decoder->window,
-                                                         .n_layers = decoder->n_layers,
-                                                         ATTENTION_STREAMS(decoder->n_kv_heads, decoder->key_width, decoder->value_width),
-                                                     });
+    add_groups(&writer);
     add_operations(&writer);
     if (writer.status)
         return writer.status;

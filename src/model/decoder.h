@@ -33,9 +33,12 @@ struct decoder {
     float attention_scale;
     float norm_epsilon;
     float embed_scale;
-    int32_t window;        /* positions that attention sees, its own included; 0: all */
-    bool is_head_tied;     /* the head is the embedding even where the file has a head (config.json's tie_word_embeddings) */
-    bool is_head_required; /* without a head in the file the head is not tied, the file is incomplete (config.json) */
+    int32_t window;           /* positions that attention sees, its own included, in the layers that have one; 0: all */
+    const bool *has_window;   /* [n_layers] in the arena, with a window: which layers have it; NULL: all */
+    const bool *has_rotation; /* [n_layers] in the arena: which layers rotate query and key; NULL: all */
+    bool has_head_norms;      /* each head of query and key is RMS-normalised before the rotation (Qwen3) */
+    bool is_head_tied;        /* the head is the embedding even where the file has a head (config.json's tie_word_embeddings) */
+    bool is_head_required;    /* without a head in the file the head is not tied, the file is incomplete (config.json) */
 };
 
 /* Tensors of a decoder. Which names they have in which kind of file is a table in decoder.c. */
@@ -46,6 +49,8 @@ enum decoder_tensor {
     DECODER_KEY,
     DECODER_VALUE,
     DECODER_ATTENTION_OUTPUT,
+    DECODER_QUERY_NORM,
+    DECODER_KEY_NORM,
     DECODER_FEED_FORWARD_NORM,
     DECODER_GATE,
     DECODER_UP,
@@ -63,7 +68,10 @@ struct decoder_writer {
     struct arena *arena;
     int32_t segments; /* S of the split-stable sums */
     int32_t layer;    /* being written; -1 outside layers */
-    int32_t group;    /* cache group */
+    int32_t group;    /* cache group of the layer, and the layer's index in it */
+    int32_t group_layer;
+    int32_t n_windowed; /* layers written so far that have a window */
+    int32_t full_group, window_group;
 
     /* Buffers with a row per token */
     int32_t hidden, normed, branch;
@@ -79,6 +87,7 @@ int decoder_write_program(const struct decoder *decoder, struct model_source *so
                           const struct program **program, struct error *err);
 
 /* For the building blocks: */
+bool decoder_layer_has_window(const struct decoder *decoder, int32_t layer);
 /* The weight of a tensor; `unit_columns` > 0: a split-stable sum in units of the least common multiple of it and the type's block. */
 int32_t decoder_add_weight(struct decoder_writer *writer, enum decoder_tensor tensor, int32_t unit_columns);
 /* Its bias, or -1 where the file has none. */

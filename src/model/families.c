@@ -8,8 +8,7 @@
 #include "model/source.h"
 
 const struct model_family *const model_families[] = {
-    &llama_family,
-    NULL,
+    &llama_family, &qwen2_family, &qwen3_family, &smollm3_family, NULL,
 };
 
 static int refuse_architecture(const struct checkpoint *checkpoint, struct error *err)
@@ -52,7 +51,7 @@ static int write_and_check(struct model_source *source, const struct model_famil
 {
     const struct program *written;
     int32_t input;
-    int status = family->write_program(source, options, arena, &written, err);
+    int status = family->write_program(family, source, options, arena, &written, err);
     if (!status)
         status = model_source_check_all_used(source, family->known_unused, err);
     if (!status)

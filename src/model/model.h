@@ -13,6 +13,7 @@ struct model_options {
     int32_t segments; /* S of the split-stable sums; 0: 1 below a hidden size of 2,048, else 8 */
 };
 
+struct decoder_family;
 struct model_source; /* a checkpoint that remembers which tensors were asked for: model/source.h */
 
 /* One family: the architecture names it answers to, in GGUF and in config.json, and how it writes its program. */
@@ -21,8 +22,9 @@ struct model_family {
     const char *const *architectures; /* NULL-terminated */
     /* Tensor name patterns ("rope_freqs.weight", "blk.*.attn_rot_embd") that may be present and are not used, with the reason. NULL-terminated pairs. */
     const char *const *known_unused;
-    int (*write_program)(struct model_source *source, const struct model_options *options, struct arena *arena, const struct program **program,
-                         struct error *err);
+    int (*write_program)(const struct model_family *family, struct model_source *source, const struct model_options *options, struct arena *arena,
+                         const struct program **program, struct error *err);
+    const struct decoder_family *decoder; /* of a family of decoders: decoder_family.h */
 };
 
 extern const struct model_family *const model_families[]; /* NULL-terminated */

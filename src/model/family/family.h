@@ -5,5 +5,8 @@
 #include "model/model.h"
 
 extern const struct model_family llama_family;
+extern const struct model_family qwen2_family;
+extern const struct model_family qwen3_family;
+extern const struct model_family smollm3_family;
 
 #endif
