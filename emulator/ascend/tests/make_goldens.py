@@ -1,41 +1,13 @@
 #!/usr/bin/env python3
 """Writes data/goldens.bin: inputs and expected results of the emulator's operators, computed with numpy from the documented formulae, independently of the
-emulator's code. Usage: make_goldens.py (needs numpy; nothing in the build does).
-
-File: for each tensor  u32 length of the name, name, i32 aclDataType, u32 dimensions, i64 each, u64 bytes, data. Little endian."""
+emulator's code. Usage: make_goldens.py (needs numpy; nothing in the build does)."""
 import math
-import os
-import struct
 
 import numpy as np
 
-TYPES = {"f32": 0, "f16": 1, "i8": 2, "i32": 3, "i64": 9, "bool": 12, "bf16": 27}
+from golden_writer import put, rounded, save
+
 RNG = np.random.default_rng(20260801)
-records = []
-
-
-def bf16_bits(x):
-    bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def rounded(x, kind):
-    """float32 values as they are after a store of that type."""
-    x = np.asarray(x, dtype=np.float32)
-    if kind == "f16":
-        return x.astype(np.float16).astype(np.float32)
-    if kind == "bf16":
-        return (bf16_bits(x).astype(np.uint32) << 16).view(np.float32)
-    return x
-
-
-def put(name, x, kind):
-    data = {"f32": lambda: np.float32(x), "f16": lambda: np.float32(x).astype(np.float16), "bf16": lambda: bf16_bits(x), "i8": lambda: np.int8(x),
-            "i32": lambda: np.int32(x), "i64": lambda: np.int64(x), "bool": lambda: np.uint8(x)}[kind]()
-    raw = np.ascontiguousarray(data).tobytes()
-    shape = np.shape(x)
-    records.append(struct.pack("<I", len(name)) + name.encode() + struct.pack("<iI", TYPES[kind], len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
-                   + struct.pack("<Q", len(raw)) + raw)
 
 
 def random(shape, kind, scale=1.0):
@@ -205,7 +177,4 @@ quantised()
 conversions()
 for one in ("f32", "f16", "bf16"):
     more(one)
-path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "goldens.bin")
-with open(path, "wb") as file:
-    file.write(b"".join(records))
-print(len(records), "tensors,", os.path.getsize(path), "bytes")
+save("goldens.bin")

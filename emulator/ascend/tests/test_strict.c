@@ -212,16 +212,16 @@ static int attend(struct decode *d, int64_t length, int64_t block_size, void *wo
 /* The other way to a graph for many lengths: a host length for the bucket, and the true one in a mask on the device. */
 static void a_mask_on_the_device_hides_what_the_bucket_holds_too_much(struct decode *d, void *workspace)
 {
-    int64_t dims[3] = {1, 1, 48};
-    unsigned char hidden[48];
+    int64_t dims[3] = {1, 1, 64}; /* all of the table's four blocks */
+    unsigned char hidden[64];
     void *memory = device_memory(sizeof hidden);
     aclTensor *mask = plain_tensor(dims, 3, ACL_BOOL, memory);
     aclmdlRI graph;
     CHECK_OK(aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL));
-    CHECK_OK(attend_masked(d, mask, 48, 16, workspace));
+    CHECK_OK(attend_masked(d, mask, 64, 16, workspace));
     CHECK_OK(aclmdlRICaptureEnd(stream, &graph));
     for (int length = 11; length <= 41; length += 10) {
-        for (int i = 0; i < 48; i++)
+        for (int i = 0; i < 64; i++)
             hidden[i] = i >= length;
         CHECK_OK(aclrtMemcpy(memory, sizeof hidden, hidden, sizeof hidden, ACL_HOST_TO_DEVICE));
         CHECK_OK(aclmdlRIExecuteAsync(graph, stream));
