@@ -14,7 +14,13 @@ lint: all
 test asan tsan fuzz tidy score:
 	./test $(filter-out test,$@)
 
+# Into PREFIX, or below DESTDIR for a package:  make install PREFIX=/usr DESTDIR=/tmp/stage
+PREFIX ?= /usr/local
+
+install: all
+	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
 clean:
 	rm -rf build
 
-.PHONY: all format lint test asan tsan fuzz tidy score clean
+.PHONY: all install format lint test asan tsan fuzz tidy score clean

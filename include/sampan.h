@@ -16,8 +16,8 @@
  * parameters are set to NULL or 0 on failure. The library never ends the process and prints nothing but rare warnings on standard error.
  *
  * Growing. Structs that are passed in or filled start with `size`: set it to sizeof of the struct as you compiled it (`struct sampan_request request =
- * {sizeof request};`) and leave zero what you do not care for: zero is every field's default. Newer libraries add fields at the end and read or write only
- * what you have.
+ * {.size = sizeof request};`) and leave zero what you do not care for: zero is every field's default. Newer libraries add fields at the end and read or
+ * write only what you have.
  *
  * Ownership. What a function hands out through a `**` parameter, text or array, is freed with sampan_free(); strings inside descriptions belong to the
  * handle; the arrays of an event live until the next call of sampan_next_event on that engine. What you pass in is copied.
