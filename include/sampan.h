@@ -246,7 +246,7 @@ struct sampan_event {
     int32_t finish;          /* enum sampan_finish; not NONE: this is the request's last event */
     int32_t stop_index;      /* which stop text, or -1 */
     int32_t end_token;       /* which token ended the answer, or -1 */
-    int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* in all */
+    int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* in all: usage as OpenAI's API has it; the end token is among the generated */
     int32_t n_rebuilds;      /* losses of the chip that this request lived through */
     int32_t numerics_changed; /* 1: after such a loss another kind of chip went on; later tokens may differ from what it would have given */
     int code;                /* for SAMPAN_FINISH_ERROR */

@@ -136,7 +136,7 @@ void answer_free(struct answer *answer)
 
 static void take_event(struct answer *answer, const struct sampan_event *event, void (*on_text)(const char *text, size_t length))
 {
-    if (event->n_tokens) {
+    if (event->n_tokens || event->finish == SAMPAN_FINISH_END) {
         answer->ended_ns = clock_monotonic_ns();
         if (!answer->first_token_ns)
             answer->first_token_ns = answer->ended_ns;

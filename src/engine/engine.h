@@ -111,7 +111,7 @@ struct engine_event {
     enum engine_finish finish;                                    /* not FINISH_NONE: the stream's last event */
     int32_t stop_index;                                           /* which stop string, for FINISH_STOP; -1 */
     int32_t eog_token;                                            /* the token that ended it, for FINISH_EOG; -1 */
-    int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* totals */
+    int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* totals; the token that ended the stream is among the generated */
     int32_t n_rebuilds;                                           /* executor losses this stream lived through */
     bool numerics_changed; /* a rebuild came back with another numerics id: accepted tokens were kept, later ones may differ */
     int code;              /* for FINISH_ERROR */

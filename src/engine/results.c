@@ -87,13 +87,13 @@ static bool is_eog(const struct engine *engine, int32_t token)
 /* Appends a chosen token to the stream's log, or ends the stream by it. */
 static void accept_token(struct engine *engine, struct stream *stream, int32_t token)
 {
+    engine->statistics.n_generated_tokens++;
     if ((is_eog(engine, token) && !stream->ignore_eog) || request_lists_has_stop_token(&stream->lists, token)) {
         stream->progress.eog_token = token;
         end_unless_stopped(engine, stream, FINISH_EOG);
         return;
     }
     stream->log.tokens[stream->log.n_tokens++] = token;
-    engine->statistics.n_generated_tokens++;
     if (stream->stops.count) {
         bool found = false;
         struct error failure;

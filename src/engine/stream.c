@@ -92,7 +92,7 @@ int stream_take_event(struct stream *stream, const struct stream_progress *progr
                                    .eog_token = progress->eog_token,
                                    .n_prompt_tokens = log->n_prompt,
                                    .n_cached_tokens = progress->n_cached_tokens,
-                                   .n_generated_tokens = progress->n_tokens - log->n_prompt,
+                                   .n_generated_tokens = progress->n_tokens - log->n_prompt + (progress->eog_token >= 0),
                                    .n_rebuilds = progress->n_rebuilds,
                                    .numerics_changed = progress->numerics_changed,
                                    .code = progress->code,

@@ -103,8 +103,32 @@ static void a_request_gives_the_models_greedy_tokens(void **state)
         assert_int_equal(outcome->tokens[i], best);
         tokens[n++] = best;
     }
-    assert_int_equal(outcome->last.n_generated_tokens, outcome->n_tokens);
+    assert_int_equal(outcome->last.n_generated_tokens, outcome->n_tokens + (outcome->last.finish == FINISH_EOG));
     assert_int_equal(outcome->last.n_prompt_tokens, 11);
+    bench_close(&bench);
+}
+
+/* Usage as vLLM and llama.cpp's server count it: every token that was computed for the answer. */
+static void the_end_token_is_counted_and_not_delivered(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    options.eog_offset = 100; /* the model ends at once */
+    bench_open(&bench, &options, NULL);
+    struct test_request request = test_request_simple(11, 3, 20);
+    bench_submit(&bench, &request);
+    request.request.ignore_eog = true;
+    bench_submit(&bench, &request);
+    bench_run(&bench);
+    assert_int_equal(bench.outcomes[0].last.finish, FINISH_EOG);
+    assert_int_equal(bench.outcomes[0].n_tokens, 0);
+    assert_int_equal(bench.outcomes[0].last.n_generated_tokens, 1);
+    assert_int_equal(bench.outcomes[1].n_tokens, 20);
+    assert_int_equal(bench.outcomes[1].last.n_generated_tokens, 20);
+    struct engine_statistics statistics;
+    engine_get_statistics(bench.engine, &statistics);
+    assert_int_equal(statistics.n_generated_tokens, 21);
     bench_close(&bench);
 }
 
@@ -780,6 +804,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_gives_the_models_greedy_tokens),
+        cmocka_unit_test(the_end_token_is_counted_and_not_delivered),
         cmocka_unit_test(many_requests_at_once_give_what_each_gives_alone),
         cmocka_unit_test(a_cancelled_request_ends_with_that_and_the_rest_goes_on),
         cmocka_unit_test(a_shared_prefix_is_computed_once),
