@@ -1,5 +1,5 @@
 /* Commands and their options, as data. A command is a row: name, summary, operands, options, examples, and the function that does it. From these rows come
- * the parser, --help, and the check that every command shows examples. One file per command; main.c has the table.
+ * the parser, --help, the manual pages, the shells' completions, and the check that every command shows examples. One file per command; main.c has the table.
  *
  * Exit codes: 0 it worked, 1 it failed (one line on standard error says why), 2 it was called wrongly. */
 #ifndef CLI_COMMAND_H
@@ -22,6 +22,7 @@ enum option_id {
     OPTION_CONTEXT,
     OPTION_CONVERSATION,
     OPTION_DECODE,
+    OPTION_DIRECTORY,
     OPTION_FREQUENCY_PENALTY,
     OPTION_GENERATE,
     OPTION_IDS,
@@ -100,7 +101,12 @@ struct command {
     int (*run)(const struct arguments *arguments); /* an exit code */
 };
 
-extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, version_command;
+extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, version_command,
+    completion_command, man_command;
+
+/* main.c: all of them, NULL-terminated, in the order of --help; and the one of a name, or NULL. */
+extern const struct command *const commands[];
+const struct command *command_find(const char *name);
 
 /* Rows that several commands share. */
 #define OPTION_ROW_CHIP                                                                                                                                        \

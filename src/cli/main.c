@@ -7,8 +7,9 @@
 #include "cli/terminal.h"
 #include "sampan.h"
 
-static const struct command *const commands[] = {
-    &run_command, &inspect_command, &bench_command, &score_command, &tokenize_command, &render_command, &version_command, NULL,
+const struct command *const commands[] = {
+    &run_command,    &inspect_command,    &bench_command, &score_command,   &tokenize_command,
+    &render_command, &completion_command, &man_command,   &version_command, NULL,
 };
 
 static int run_version(const struct arguments *arguments)
@@ -42,7 +43,7 @@ static const char *command_name_at(const void *table, int index)
     return command ? command->name : NULL;
 }
 
-static const struct command *find_command(const char *name)
+const struct command *command_find(const char *name)
 {
     for (const struct command *const *command = commands; *command; command++)
         if (strcmp((*command)->name, name) == 0)
@@ -64,7 +65,7 @@ static int run_help(int argc, char **argv)
         print_usage(stdout);
         return EXIT_OK;
     }
-    const struct command *command = find_command(argv[2]);
+    const struct command *command = command_find(argv[2]);
     if (!command)
         return unknown_command(argv[2]);
     options_print_help(command, stdout);
@@ -81,7 +82,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return terminal_finish(run_help(argc, argv));
-    const struct command *command = find_command(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
+    const struct command *command = command_find(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
     if (!command)
         return argv[1][0] == '-' ? cli_usage("there is no option %s here; sampan --help lists the commands", argv[1]) : unknown_command(argv[1]);
     int status = options_parse(command, argc - 2, argv + 2, &arguments);

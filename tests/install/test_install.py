@@ -113,6 +113,21 @@ class Interface(unittest.TestCase):
         run(program, TINY)
 
 
+class Program(unittest.TestCase):
+    def test_the_program_is_there_with_pages_and_completions(self):
+        program = os.path.join(PREFIX, "bin/sampan")
+        names = re.findall(r"^  ([a-z]\S*) ", run(program, "--help").split("Commands:")[1].split("\nsampan COMMAND")[0], re.M)
+        self.assertGreater(len(names), 5)
+        pages = sorted(os.listdir(os.path.join(PREFIX, "share/man/man1")))
+        self.assertEqual(pages, sorted(["sampan.1"] + [f"sampan-{name}.1" for name in names]))
+        for shell, path in (("bash", "bash-completion/completions/sampan"), ("zsh", "zsh/site-functions/_sampan"), ("fish", "fish/vendor_completions.d/sampan.fish")):
+            with open(os.path.join(PREFIX, "share", path), encoding="utf-8") as file:
+                self.assertEqual(file.read(), run(program, "completion", shell))
+
+    def test_it_answers_from_where_it_is(self):
+        self.assertTrue(run(os.path.join(PREFIX, "bin/sampan"), "run", TINY, "--prompt", "hello", "--max-tokens", "4"))
+
+
 class Examples(unittest.TestCase):
     def check(self, folder, environment=None):
         """The two programs say what they should."""
