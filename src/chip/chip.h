@@ -58,10 +58,11 @@ struct chip_profile {
     int32_t block_tokens;        /* ditto */
     /* Figures; 0 where unknown. Each source says where they are from ("vendor's product page", "measured"); NULL where nothing is known. */
     uint64_t memory_bytes;
-    uint64_t memory_free;     /* now, where is_here */
-    uint64_t memory_reserved; /* not for weights, caches and buffers: driver, contexts, the rest of the process */
-    double memory_bandwidth;  /* bytes/s */
-    double peak[RATE_COUNT];  /* operations/s; 0 also where the chip has no such arithmetic */
+    uint64_t memory_free;          /* now, where is_here */
+    uint64_t memory_reserved;      /* not for weights, caches and buffers: driver, contexts, the rest of the process */
+    double memory_bandwidth;       /* bytes/s */
+    double peak[RATE_COUNT];       /* operations/s; 0 also where the chip has no such arithmetic */
+    enum chip_rate attention_rate; /* arithmetic of its attention */
     const char *memory_source, *bandwidth_source, *peak_source;
 };
 
@@ -189,6 +190,8 @@ extern const struct chip_interface *const chip_registry[]; /* NULL-terminated, i
 
 /* The kind named (the part before ':' and ','), or NULL. */
 const struct chip_interface *chip_find_kind(const char *description);
+/* SAMPAN_ENOTFOUND, with the kinds there are. */
+int chip_refuse_kind(const char *kind, struct error *err);
 /* What stands behind the ':' in `profile`; false when it does not fit. "" where there is none. */
 bool chip_split_profile(const char *description, char *profile, size_t capacity);
 

@@ -15,7 +15,7 @@ const struct chip_interface *const chip_registry[] = {
     NULL,
 };
 
-static int refuse_unknown_kind(const char *kind, struct error *err)
+int chip_refuse_kind(const char *kind, struct error *err)
 {
     struct buffer names;
     buffer_init(&names, 512);
@@ -74,7 +74,7 @@ int chip_open(const char *description, struct chip **chip, struct error *err)
     if (*profile)
         *profile++ = '\0';
     const struct chip_interface *interface = find_kind(copy);
-    int status = interface ? interface->open(profile, options, chip, err) : refuse_unknown_kind(copy, err);
+    int status = interface ? interface->open(profile, options, chip, err) : chip_refuse_kind(copy, err);
     mem_free(copy);
     return status;
 }

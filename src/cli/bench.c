@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/bandwidth.h"
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "chip/program.h"
-#include "cli/bandwidth.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "file/checkpoint.h"

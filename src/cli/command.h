@@ -16,6 +16,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum option_id {
     OPTION_HELP,
     OPTION_ALL,
+    OPTION_BATCH,
     OPTION_CACHE_MEMORY,
     OPTION_CACHE_TYPE,
     OPTION_CHIP,
@@ -33,9 +34,11 @@ enum option_id {
     OPTION_MAX_TOKENS,
     OPTION_METADATA,
     OPTION_MIN_P,
+    OPTION_OPS,
     OPTION_MIN_TOKENS,
     OPTION_PENALTY_WINDOW,
     OPTION_PRESENCE_PENALTY,
+    OPTION_PRICE,
     OPTION_PROGRAM,
     OPTION_PROMPT,
     OPTION_RAW,
@@ -101,7 +104,7 @@ struct command {
     int (*run)(const struct arguments *arguments); /* an exit code */
 };
 
-extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, version_command,
+extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, check_command, version_command,
     completion_command, man_command;
 
 /* main.c: all of them, NULL-terminated, in the order of --help; and the one of a name, or NULL. */

@@ -8,7 +8,7 @@
 #include "sampan.h"
 
 const struct command *const commands[] = {
-    &run_command,    &inspect_command,    &bench_command, &score_command,   &tokenize_command,
+    &run_command,    &inspect_command,    &check_command, &bench_command,   &score_command, &tokenize_command,
     &render_command, &completion_command, &man_command,   &version_command, NULL,
 };
 

@@ -15,21 +15,41 @@ struct size_text size_text(uint64_t bytes)
     return result;
 }
 
+enum {
+    DEFAULT_MAX_TOKENS = 512,
+    DEFAULT_MAX_SEQUENCES = 16,
+    LOGITS_BUFFER_BYTES = 32 << 20, /* logit rows of a step are limited so that they take about this much */
+};
+
+void step_sizes_choose(const struct program *program, int32_t max_tokens, int32_t max_sequences, struct plan_limits *limits)
+{
+    limits->max_sequences = max_sequences ? max_sequences : DEFAULT_MAX_SEQUENCES;
+    limits->max_tokens = max_tokens ? max_tokens : DEFAULT_MAX_TOKENS;
+    if (limits->max_tokens < limits->max_sequences)
+        limits->max_tokens = limits->max_sequences; /* every running sequence decodes in every step */
+    int64_t rows = LOGITS_BUFFER_BYTES / (4 * (int64_t)(program->n_vocabulary > 0 ? program->n_vocabulary : 1));
+    if (rows < limits->max_sequences)
+        rows = limits->max_sequences;
+    limits->max_logit_rows = (int32_t)(rows < limits->max_tokens ? rows : limits->max_tokens);
+}
+
 static int64_t ceil_divide(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
 }
 
-static uint64_t group_block_bytes(const struct cache_demand *demand, const struct program_cache_group *group)
+static uint64_t group_block_bytes(const struct cache_demand *demand, int32_t g)
 {
+    const struct program_cache_group *group = &demand->program->groups[g];
+    if (demand->group_block_bytes[g])
+        return demand->group_block_bytes[g];
     uint64_t element = (uint64_t)tensor_types[demand->cache_type].block_bytes;
-    uint64_t width = cache_group_elements(group);
-    return (uint64_t)group->n_layers * (uint64_t)demand->block_tokens * width * element; /* limits.h: below 2^63 */
+    return (uint64_t)group->n_layers * (uint64_t)demand->block_tokens * cache_group_elements(group) * element; /* limits.h: below 2^63 */
 }
 
-/* Blocks of a group that one sequence of `context` positions may hold at once. */
-static int64_t blocks_per_sequence(const struct cache_demand *demand, const struct program_cache_group *group, int32_t context)
+int64_t cache_sequence_blocks(const struct cache_demand *demand, int32_t g, int32_t context)
 {
+    const struct program_cache_group *group = &demand->program->groups[g];
     int64_t all = ceil_divide(context, demand->block_tokens);
     if (group->kind != CACHE_SLIDING_WINDOW)
         return all;
@@ -37,29 +57,27 @@ static int64_t blocks_per_sequence(const struct cache_demand *demand, const stru
     return touched < all ? touched : all;
 }
 
-/* Bytes of one sequence of `context` positions; saturates. */
-static uint64_t context_bytes(const struct cache_demand *demand, int32_t context)
+uint64_t cache_sequence_bytes(const struct cache_demand *demand, int32_t context)
 {
     uint64_t sum = 0;
     for (int32_t g = 0; g < demand->program->n_groups; g++) {
-        const struct program_cache_group *group = &demand->program->groups[g];
         uint64_t bytes;
-        if (__builtin_mul_overflow((uint64_t)blocks_per_sequence(demand, group, context), group_block_bytes(demand, group), &bytes) ||
+        if (__builtin_mul_overflow((uint64_t)cache_sequence_blocks(demand, g, context), group_block_bytes(demand, g), &bytes) ||
             __builtin_add_overflow(sum, bytes, &sum))
             return UINT64_MAX;
     }
     return sum;
 }
 
-/* The longest context, up to `most`, of which one fits in the budget; bytes grow with the context, so halving finds it. */
-static int32_t longest_context(const struct cache_demand *demand, int32_t most)
+/* Bytes grow with the context, so halving finds it. */
+int32_t cache_longest_context(const struct cache_demand *demand, int32_t most)
 {
     int32_t fits = 0, too_long = most;
-    if (context_bytes(demand, most) <= demand->budget)
+    if (cache_sequence_bytes(demand, most) <= demand->budget)
         return most;
     while (too_long - fits > 1) {
         int32_t middle = fits + (too_long - fits) / 2;
-        if (context_bytes(demand, middle) <= demand->budget)
+        if (cache_sequence_bytes(demand, middle) <= demand->budget)
             fits = middle;
         else
             too_long = middle;
@@ -69,7 +87,7 @@ static int32_t longest_context(const struct cache_demand *demand, int32_t most)
 
 static int refuse_context(const struct cache_demand *demand, int32_t context, int32_t fits, struct error *err)
 {
-    struct size_text needed = size_text(context_bytes(demand, context)), there = size_text(demand->budget);
+    struct size_text needed = size_text(cache_sequence_bytes(demand, context)), there = size_text(demand->budget);
     const char *which = demand->budget_is_given ? "of cache memory were given" : "are free for it beside the weights";
     const char *remedy = demand->budget_is_given ? "give it more" : "free some memory";
     if (fits < demand->block_tokens)
@@ -106,23 +124,22 @@ int cache_sizes_choose(const struct cache_demand *demand, struct cache_sizes *si
     if (code)
         return code;
     int32_t wanted = demand->context ? demand->context : demand->program->context_length;
-    int32_t context = longest_context(demand, wanted);
+    int32_t context = cache_longest_context(demand, wanted);
     int32_t least = demand->block_tokens < wanted ? demand->block_tokens : wanted;
     if ((demand->context && context < wanted) || context < least)
         return refuse_context(demand, wanted, context, err);
     sizes->context = context;
     /* How many whole contexts fit: one at least, max_sequences at most. */
-    uint64_t one = context_bytes(demand, context);
+    uint64_t one = cache_sequence_bytes(demand, context);
     double share = one ? (double)demand->budget / (double)one : demand->max_sequences;
     if (share > demand->max_sequences)
         share = demand->max_sequences;
     for (int32_t g = 0; g < demand->program->n_groups; g++) {
-        const struct program_cache_group *group = &demand->program->groups[g];
-        int64_t each = blocks_per_sequence(demand, group, context);
+        int64_t each = cache_sequence_blocks(demand, g, context);
         double blocks = (double)each * share;
         int64_t count = blocks < (double)INT32_MAX ? (int64_t)blocks : INT32_MAX;
         sizes->n_blocks[g] = (int32_t)(count < each ? each : count);
-        sizes->bytes += (uint64_t)sizes->n_blocks[g] * group_block_bytes(demand, group);
+        sizes->bytes += (uint64_t)sizes->n_blocks[g] * group_block_bytes(demand, g);
     }
     return 0;
 }

@@ -11,11 +11,6 @@
 #include "base/memory.h"
 #include "fleet/cache_sizing.h"
 
-enum {
-    DEFAULT_MAX_TOKENS = 512,
-    DEFAULT_MAX_SEQUENCES = 16,
-    LOGITS_BUFFER_BYTES = 32 << 20, /* logit rows of a step are limited so that they take about this much */
-};
 #define HEALTH_INTERVAL_NS UINT64_C(1000000000)
 
 struct local_factory {
@@ -41,48 +36,42 @@ struct local_executor {
 
 /* ---- Sizes. */
 
-static uint64_t buffer_bytes(const struct program *program, int32_t max_tokens, int32_t max_logit_rows)
-{
-    uint64_t sum = 0;
-    for (int32_t i = 0; i < program->n_buffers; i++) {
-        int32_t rows = program->buffers[i].rows == ROWS_TOKENS ? max_tokens : max_logit_rows;
-        sum += (uint64_t)program->buffers[i].width * (uint64_t)rows * sizeof(float);
-    }
-    return sum;
-}
-
-/* What may go to the cache: what is free now, less the weights (a chip's layout may be somewhat larger than the file's), the buffers, and a reserve. */
-static uint64_t measure_budget(const struct local_executor_options *options, const struct chip_description *chip, const struct plan_limits *limits)
+/* What may go to the cache: what is free now, less the weights, the buffers, and a reserve for everything else in the process. */
+static uint64_t measure_budget(const struct chip_description *chip, const struct plan_description *sizes)
 {
     if (!chip->memory_available)
         return UINT64_MAX / 2; /* the chip does not know; its own allocation will tell */
-    uint64_t weights = program_weight_bytes(options->program);
-    uint64_t buffers = buffer_bytes(options->program, limits->max_tokens, limits->max_logit_rows);
-    uint64_t taken = weights + weights / 8 + buffers + machine_memory_reserve(chip->memory_available);
+    uint64_t taken = sizes->weight_bytes + sizes->buffer_bytes + machine_memory_reserve(chip->memory_available);
     return chip->memory_available > taken ? chip->memory_available - taken : 0;
 }
 
-static int32_t choose_logit_rows(const struct plan_limits *limits, int32_t n_vocabulary)
+/* What the plan takes beside the cache, and the bytes of a cache block. */
+static int estimate_plan(const struct local_executor *local, struct plan_limits limits, struct plan_description *sizes, struct error *err)
 {
-    int64_t rows = LOGITS_BUFFER_BYTES / (4 * (int64_t)(n_vocabulary > 0 ? n_vocabulary : 1));
-    if (rows < limits->max_sequences)
-        rows = limits->max_sequences;
-    return (int32_t)(rows < limits->max_tokens ? rows : limits->max_tokens);
+    const struct program *program = local->factory->options.program;
+    char profile[64];
+    if (!chip_split_profile(local->factory->chip ? local->factory->chip : "", profile, sizeof profile))
+        profile[0] = '\0'; /* the chip is open, so it was understood */
+    limits.max_context = 1;
+    for (int32_t g = 0; g < program->n_groups && g < STEP_MAX_GROUPS; g++)
+        limits.n_blocks[g] = 1;
+    return local->chip->interface->plan_estimate(profile, program, &limits, sizes, NULL, err);
 }
 
-static int choose_limits(const struct local_executor_options *options, const struct chip_description *chip, struct plan_limits *limits, struct error *err)
+static int choose_limits(const struct local_executor *local, const struct chip_description *chip, struct plan_limits *limits, struct error *err)
 {
+    const struct local_executor_options *options = &local->factory->options;
+    struct plan_description plan;
     *limits = (struct plan_limits){
-        .max_tokens = options->max_tokens ? options->max_tokens : DEFAULT_MAX_TOKENS,
-        .max_sequences = options->max_sequences ? options->max_sequences : DEFAULT_MAX_SEQUENCES,
         .block_tokens = options->block_tokens ? options->block_tokens : chip->block_tokens,
         .cache_type = options->cache_type_given ? options->cache_type : chip->cache_type,
     };
     if (limits->block_tokens <= 0)
         limits->block_tokens = 32;
-    if (limits->max_tokens < limits->max_sequences)
-        limits->max_tokens = limits->max_sequences; /* every running sequence decodes in every step */
-    limits->max_logit_rows = choose_logit_rows(limits, options->program->n_vocabulary);
+    step_sizes_choose(options->program, options->max_tokens, options->max_sequences, limits);
+    int code = estimate_plan(local, *limits, &plan, err);
+    if (code)
+        return code;
     struct cache_demand demand = {
         .program = options->program,
         .cache_type = limits->cache_type,
@@ -90,11 +79,12 @@ static int choose_limits(const struct local_executor_options *options, const str
         .max_tokens = limits->max_tokens,
         .max_sequences = limits->max_sequences,
         .context = options->max_context,
-        .budget = options->cache_bytes ? options->cache_bytes : measure_budget(options, chip, limits),
+        .budget = options->cache_bytes ? options->cache_bytes : measure_budget(chip, &plan),
         .budget_is_given = options->cache_bytes != 0,
     };
     struct cache_sizes sizes;
-    int code = cache_sizes_choose(&demand, &sizes, err);
+    memcpy(demand.group_block_bytes, plan.group_block_bytes, sizeof demand.group_block_bytes);
+    code = cache_sizes_choose(&demand, &sizes, err);
     if (code)
         return code;
     limits->max_context = sizes.context;
@@ -230,7 +220,7 @@ static int open_plan(struct local_executor *local, struct error *err)
     if (factory->described) /* opened again after a loss: streams are rebuilt into what they had. Only this thread writes these. */
         limits = factory->limits;
     else
-        code = choose_limits(&factory->options, &chip, &limits, err);
+        code = choose_limits(local, &chip, &limits, err);
     if (!code)
         code = interface->plan_create(local->chip, factory->options.program, &limits, &factory->options.progress, &local->plan, err);
     if (code)

@@ -167,6 +167,29 @@ static void every_profile_has_a_name_and_is_known_to_supports(void **state)
     unload(&loaded);
 }
 
+/* Positive where the arithmetic is there; how much depends on who else works on this machine. */
+static void what_is_here_can_be_measured(void **state)
+{
+    (void)state;
+    static struct chip_profile profiles[CHIP_MAX_PROFILES];
+    const struct chip_interface *cpu = chip_find_kind("cpu");
+    struct error err = {0};
+    int n = cpu->profiles(profiles, CHIP_MAX_PROFILES), measured = 0;
+    for (int i = 0; i < n; i++) {
+        profiles[i].memory_bandwidth = measured ? 1 : 0; /* known: not measured again */
+        int code = cpu->measure(&profiles[i], &err);
+        assert_int_equal(code, profiles[i].is_here ? 0 : SAMPAN_EUNSUPPORTED);
+        if (code)
+            continue;
+        measured++;
+        assert_true(profiles[i].peak[RATE_F32] > 1e6);
+        assert_true(measured > 1 ? profiles[i].memory_bandwidth <= 1 : profiles[i].memory_bandwidth > 1e6);
+        assert_non_null(profiles[i].peak_source);
+        assert_non_null(profiles[i].bandwidth_source);
+    }
+    assert_true(measured > 0);
+}
+
 static void names_of_chips_are_taken_apart(void **state)
 {
     (void)state;
@@ -191,6 +214,7 @@ int main(void)
         cmocka_unit_test(a_tied_head_is_held_once),
         cmocka_unit_test(impossible_limits_are_refused),
         cmocka_unit_test(every_profile_has_a_name_and_is_known_to_supports),
+        cmocka_unit_test(what_is_here_can_be_measured),
         cmocka_unit_test(names_of_chips_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

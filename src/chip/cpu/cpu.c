@@ -279,6 +279,7 @@ const struct chip_interface cpu_chip_interface = {
     .health = cpu_health,
     .supports = cpu_supports,
     .profiles = cpu_profiles,
+    .measure = cpu_measure,
     .plan_estimate = cpu_plan_estimate,
     .plan_create = cpu_plan_create,
     .plan_free = cpu_plan_free,

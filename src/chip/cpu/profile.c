@@ -1,9 +1,12 @@
 /* The CPU chip's profiles: one for each dialect. Memory is this machine's; peaks and bandwidth are measured when asked for. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/bandwidth.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "chip/cpu/cpu.h"
+#include "chip/cpu/peaks.h"
 #include "chip/cpu/plan.h"
 
 static void fill_profile(const struct cpu_dialect_row *dialect, const struct machine *machine, struct chip_profile *profile)
@@ -33,4 +36,26 @@ int cpu_profiles(struct chip_profile *profiles, int max)
         fill_profile(&cpu_dialects[dialect], machine, &profiles[count++]);
     mem_free(machine);
     return count;
+}
+
+int cpu_measure(struct chip_profile *profile, struct error *err)
+{
+    struct machine *machine = mem_alloc(sizeof *machine);
+    int dialect = 0, code = 0;
+    if (!machine)
+        return error_no_memory(err, "measuring the CPU");
+    machine_inspect(machine);
+    int32_t threads = machine->n_usable < POOL_MAX_WORKERS ? machine->n_usable : POOL_MAX_WORKERS;
+    mem_free(machine);
+    while (dialect < DIALECT_COUNT && strcmp(cpu_dialects[dialect].name, profile->name) != 0)
+        dialect++;
+    if (dialect == DIALECT_COUNT || !profile->is_here)
+        return error_set(err, SAMPAN_EUNSUPPORTED, "measuring cpu:%s: this machine does not have it", profile->name);
+    if (profile->memory_bandwidth <= 0)
+        profile->memory_bandwidth = bandwidth_measure(threads);
+    if (profile->memory_bandwidth > 0)
+        profile->bandwidth_source = "measured now";
+    code = cpu_measure_peaks((enum cpu_dialect)dialect, threads, profile->peak, err);
+    profile->peak_source = "measured now";
+    return code;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bandwidth.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "chip/reference/plan.h"
@@ -116,6 +117,17 @@ static int reference_profiles(struct chip_profile *profiles, int max)
     };
     snprintf(profiles[0].product, sizeof profiles[0].product, "%s", description.name);
     return 1;
+}
+
+/* One thread; what its scalar arithmetic can do is not worth knowing. */
+static int reference_measure(struct chip_profile *profile, struct error *err)
+{
+    (void)err;
+    if (profile->memory_bandwidth <= 0)
+        profile->memory_bandwidth = bandwidth_measure(1);
+    if (profile->memory_bandwidth > 0)
+        profile->bandwidth_source = "measured now, one thread";
+    return 0;
 }
 
 /* ---- Rows, for the operations. */
@@ -298,6 +310,7 @@ const struct chip_interface reference_chip = {
     .health = reference_health,
     .supports = reference_supports,
     .profiles = reference_profiles,
+    .measure = reference_measure,
     .plan_estimate = reference_plan_estimate,
     .plan_create = reference_plan_create,
     .plan_free = reference_plan_free,
