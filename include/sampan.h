@@ -255,6 +255,11 @@ struct sampan_event {
     const float *embedding;  /* [n_embedding] */
 };
 
+/* Sets what the model's maker recommends for sampling (generation_config.json of a folder, general.sampling of a GGUF file): temperature, top_k, top_p, min_p,
+ * typical_p and repetition_penalty of a request, as far as the maker says something; the rest stays. *n_set (may be NULL): how many were set.
+ * SAMPAN_EFORMAT, and nothing is set: a recommendation makes no sense. */
+SAMPAN_API int sampan_model_recommend(const sampan_model *model, struct sampan_request *request, int32_t *n_set);
+
 /* Accepts a request or refuses it: SAMPAN_EINVAL (a parameter), SAMPAN_ELIMIT (longer than the context), SAMPAN_EBUSY (the queue is full). */
 SAMPAN_API int sampan_submit(sampan_engine *engine, const struct sampan_request *request, uint64_t *id);
 /* The next event of any submitted request; requests take turns. SAMPAN_ETIMEOUT when there is none in time. */

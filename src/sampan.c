@@ -188,6 +188,73 @@ int sampan_model_describe(const sampan_model *model, struct sampan_model_descrip
     return api_write_struct(description, &model->description, sizeof model->description, "describing a model", api_error());
 }
 
+/* ---- What the maker recommends. */
+
+struct recommendation {
+    const char *config_key, *gguf_key;
+    double minimum, maximum;
+    size_t offset; /* in struct sampan_request */
+    bool is_integer;
+};
+
+static const struct recommendation recommendations[] = {
+    {"generation_config.temperature", "general.sampling.temp", 0, 100, offsetof(struct sampan_request, temperature), false},
+    {"generation_config.top_k", "general.sampling.top_k", 0, LIMIT_VOCABULARY, offsetof(struct sampan_request, top_k), true},
+    {"generation_config.top_p", "general.sampling.top_p", 0, 1, offsetof(struct sampan_request, top_p), false},
+    {"generation_config.min_p", "general.sampling.min_p", 0, 1, offsetof(struct sampan_request, min_p), false},
+    {"generation_config.typical_p", NULL, 0, 1, offsetof(struct sampan_request, typical_p), false},
+    {"generation_config.repetition_penalty", "general.sampling.penalty_repeat", 0.01, 100, offsetof(struct sampan_request, repetition_penalty), false},
+};
+
+/* One recommendation into our copy of the request; *n_set counts. */
+static int recommend(const struct checkpoint *checkpoint, const struct recommendation *row, struct sampan_request *request, int32_t *n_set, struct error *err)
+{
+    const char *key = checkpoint->kind == CHECKPOINT_GGUF ? row->gguf_key : row->config_key;
+    void *field = (char *)request + row->offset;
+    double number = 0;
+    int64_t whole = 0;
+    bool found = false;
+    int code = 0;
+    if (key && row->is_integer)
+        code = checkpoint_get_int(checkpoint, key, (int64_t)row->minimum, (int64_t)row->maximum, &whole, &found, err);
+    else if (key)
+        code = checkpoint_get_float(checkpoint, key, row->minimum, row->maximum, &number, &found, err);
+    if (code || !found)
+        return code;
+    if (row->is_integer)
+        *(int32_t *)field = (int32_t)whole;
+    else
+        *(double *)field = number;
+    ++*n_set;
+    return 0;
+}
+
+int sampan_model_recommend(const sampan_model *model, struct sampan_request *request, int32_t *n_set)
+{
+    struct error *err = api_error();
+    struct sampan_request ours;
+    int32_t n = 0;
+    if (n_set)
+        *n_set = 0;
+    if (!model)
+        return api_invalid("asking for recommended sampling", "the model is NULL");
+    int code = api_read_struct(&ours, sizeof ours, request, "asking for recommended sampling", err);
+    for (size_t i = 0; !code && i < sizeof recommendations / sizeof recommendations[0]; i++)
+        code = recommend(model->checkpoint, &recommendations[i], &ours, &n, err);
+    bool samples = true, found = false;
+    if (!code && model->checkpoint->kind != CHECKPOINT_GGUF)
+        code = checkpoint_get_bool(model->checkpoint, "generation_config.do_sample", &samples, &found, err);
+    if (code)
+        return code;
+    if (found && !samples) { /* the maker says: always the likeliest token */
+        ours.temperature = 0;
+        n++;
+    }
+    if (n_set)
+        *n_set = n;
+    return api_write_struct(request, &ours, sizeof ours, "asking for recommended sampling", err);
+}
+
 /* ---- Text. */
 
 int api_model_tokenizer(sampan_model *model, const struct tokenizer **tokenizer, struct error *err)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -389,6 +390,58 @@ static void structs_of_older_and_newer_callers_are_understood(void **state)
     assert_non_null(strstr(sampan_error_message(), "sizeof"));
 }
 
+/* A folder with the configuration of a tiny checkpoint and this generation_config.json; returns what sampan_model_recommend says. */
+static int recommend(const char *text, struct sampan_request *request, int32_t *n_set)
+{
+    char folder[] = "/tmp/sampan_recommended_XXXXXX", path[512], target[512];
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    sampan_model *model;
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        snprintf(target, sizeof target, SOURCE_ROOT "/tests/model/data/llama_tied/%s", names[i]);
+        assert_int_equal(symlink(target, path), 0);
+    }
+    snprintf(path, sizeof path, "%s/generation_config.json", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+    assert_ok(sampan_model_open(folder, &model));
+    int code = sampan_model_recommend(model, request, n_set);
+    sampan_model_close(model);
+    unlink(path);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+    return code;
+}
+
+static void what_the_maker_recommends_is_set_and_the_rest_stays(void **state)
+{
+    struct opened *opened = *state;
+    struct sampan_request request = make_request();
+    int32_t n_set = 7;
+    request.min_p = 0.25;
+    assert_ok(recommend("{\"do_sample\": true, \"temperature\": 0.6, \"top_k\": 20, \"top_p\": 0.95, \"min_p\": null, \"eos_token_id\": 2}", &request, &n_set));
+    assert_int_equal(n_set, 3);
+    assert_true(request.temperature == 0.6 && request.top_k == 20 && request.top_p == 0.95 && request.min_p == 0.25);
+    assert_int_equal(request.max_tokens, ANSWER_TOKENS);
+    assert_ok(recommend("{\"do_sample\": false, \"temperature\": 1, \"repetition_penalty\": 1.1}", &request, &n_set));
+    assert_true(request.temperature == 0 && request.repetition_penalty == 1.1);
+    assert_int_equal(recommend("{\"temperature\": -1}", &request, &n_set), SAMPAN_EFORMAT);
+    assert_non_null(strstr(sampan_error_message(), "generation_config.temperature"));
+    assert_int_equal(recommend("{\"temperature\": 0.5, \"top_k\": \"many\"}", &request, &n_set), SAMPAN_EFORMAT);
+    assert_true(request.temperature == 0); /* nothing of it */
+    struct sampan_request older = {.size = offsetof(struct sampan_request, top_p), .top_p = 0.5};
+    assert_ok(recommend("{\"temperature\": 0.7, \"top_p\": 0.9}", &older, NULL));
+    assert_true(older.temperature == 0.7 && older.top_p == 0.5);
+    assert_ok(sampan_model_recommend(opened->model, &request, &n_set)); /* a file that says nothing */
+    assert_int_equal(n_set, 0);
+}
+
 static void wrong_requests_are_refused_with_a_reason(void **state)
 {
     struct opened *opened = *state;
@@ -499,6 +552,7 @@ int main(void)
         cmocka_unit_test(embeddings_do_not_depend_on_what_else_is_asked),
         cmocka_unit_test(scores_are_distributions),
         cmocka_unit_test(structs_of_older_and_newer_callers_are_understood),
+        cmocka_unit_test(what_the_maker_recommends_is_set_and_the_rest_stays),
         cmocka_unit_test(wrong_requests_are_refused_with_a_reason),
         cmocka_unit_test(what_cannot_be_opened_says_why),
         cmocka_unit_test(loading_reports_and_can_be_stopped),
