@@ -127,6 +127,7 @@ struct sampan_engine_options {
     /* Called while weights load, from the thread that opens the engine. Non-zero stops it: SAMPAN_ECANCELLED. */
     int (*progress)(void *progress_self, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_self;
+    const char *quantize; /* "q8_0", "q4_k", ...: matrices published in f32, f16 or bf16 become about this type while they load; NULL: as published */
 };
 
 /* Loads the model and starts the engine. `options` NULL: all defaults. The model outlives the engine. */

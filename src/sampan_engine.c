@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "fleet/local_executor.h"
 #include "model/model.h"
+#include "model/quantize.h"
 #include "sampan_internal.h"
 
 #define PROGRAM_MEMORY_LIMIT ((size_t)256 << 20) /* a program of 1,024 layers takes a few MB */
@@ -133,9 +134,13 @@ static void describe_engine(sampan_engine *engine)
 static int open_parts(sampan_engine *engine, sampan_model *model, const struct sampan_engine_options *options, struct error *err)
 {
     struct model_options model_options = {.segments = options->segments};
+    enum tensor_type quantize;
     const struct program *program;
     const struct tokenizer *tokenizer = NULL;
-    int code = model_write_program(model->checkpoint, &model_options, &engine->arena, &program, err);
+    int code = options->quantize ? quantize_type_from_name(options->quantize, &quantize, err) : 0;
+    model_options.quantize = options->quantize ? &quantize : NULL;
+    if (!code)
+        code = model_write_program(model->checkpoint, &model_options, &engine->arena, &program, err);
     if (code)
         return error_prefix(err, "loading '%s'", model->checkpoint->path);
     if (model->checkpoint->has_tokenizer)

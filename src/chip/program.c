@@ -3,6 +3,7 @@
 #include "chip/program.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- What an operation touches. */
@@ -150,7 +151,7 @@ bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *fir
 
 bool weight_part_is_same(const struct weight_part *a, const struct weight_part *b)
 {
-    return a->file == b->file && a->offset == b->offset && a->memory == b->memory && a->bytes == b->bytes;
+    return a->file == b->file && a->offset == b->offset && a->memory == b->memory && a->bytes == b->bytes && a->type == b->type;
 }
 
 /* Only an embedding table is ever referred to twice (a tied head), so only those are compared. */
@@ -163,6 +164,38 @@ static bool is_tied_part(const struct program *program, const struct logical_wei
             if (weight_part_is_same(part, &program->weights[w].parts[p]))
                 return true;
     return false;
+}
+
+static void append_type(char *types, size_t size, bool is_quantized, int stored, int type)
+{
+    size_t length = strlen(types);
+    snprintf(types + length, size - length, "%s%s%s%s", length ? "+" : "", is_quantized ? tensor_types[stored].name : "", is_quantized ? ">" : "",
+             tensor_types[type].name);
+}
+
+void program_describe_weights(const struct program *program, char *types, size_t size, int32_t *segments)
+{
+    bool used[TENSOR_TYPE_COUNT] = {false}, quantized[TENSOR_BF16 + 1][TENSOR_TYPE_COUNT] = {{false}};
+    *segments = 1;
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        const struct logical_weight *weight = &program->weights[w];
+        *segments = weight->segments > *segments ? weight->segments : *segments;
+        for (int32_t p = 0; weight->role != WEIGHT_VECTOR && p < weight->n_parts; p++) {
+            const struct weight_part *part = &weight->parts[p];
+            if (part->is_quantized)
+                quantized[part->stored_type][part->type] = true;
+            else
+                used[part->type] = true;
+        }
+    }
+    types[0] = '\0';
+    for (int type = 0; type < TENSOR_TYPE_COUNT; type++) {
+        if (used[type])
+            append_type(types, size, false, type, type);
+        for (int stored = 0; stored <= TENSOR_BF16; stored++)
+            if (quantized[stored][type])
+                append_type(types, size, true, stored, type);
+    }
 }
 
 uint64_t program_weight_bytes(const struct program *program)

@@ -42,13 +42,15 @@ enum weight_role {
  * are stacked along its rows (q, k and v published apart; or one fused tensor referred to by three weights). */
 struct weight_part {
     const char *name; /* as published, for messages */
-    enum tensor_type type;
+    enum tensor_type type;   /* what a chip gets */
     const struct file *file; /* NULL: `memory` holds the bytes (tests, made weights) */
     uint64_t offset;
     const void *memory;
-    uint64_t bytes;
+    uint64_t bytes; /* as `type` */
     int64_t rows;
     int64_t columns;
+    bool is_quantized;            /* while it is read: file or memory hold stored_type (weight_part.h) */
+    enum tensor_type stored_type; /* f32, f16 or bf16 */
 };
 
 struct logical_weight {
@@ -269,6 +271,9 @@ int32_t program_hidden_width(const struct program *program);
 
 /* The number of inputs of a program (see program_check); *first names one. */
 int32_t program_count_inputs(const struct program *program, int32_t *first);
+
+/* The types of all matrices ("q4_1+q8_0"; quantised while loading: "bf16>q4_k") and the largest number of segments: what chips put into their numerics id. */
+void program_describe_weights(const struct program *program, char *types, size_t size, int32_t *segments);
 
 /* Columns [*first, *last) of segment i of a weight or shard (see logical_weight), counted from the weight's own first column; false where it is empty. */
 bool weight_segment(const struct logical_weight *weight, int32_t i, int64_t *first, int64_t *last);

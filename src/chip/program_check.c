@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/step.h"
 #include "chip/program.h"
+#include "chip/weight_part.h"
 
 /* What the checks of one operation share. */
 struct check {
@@ -266,9 +267,13 @@ static int check_part(const struct logical_weight *weight, const struct weight_p
     if (part->bytes != bytes)
         return error_set(err, SAMPAN_EINVAL, "weight '%s': part '%s' says %llu bytes, its shape and type need %llu", weight->name, name,
                          (unsigned long long)part->bytes, (unsigned long long)bytes);
-    if (part->file && (part->offset > part->file->size || part->bytes > part->file->size - part->offset))
+    if (part->is_quantized && (part->stored_type > TENSOR_BF16 || !tensor_types[part->type].from_float))
+        return error_set(err, SAMPAN_EINVAL, "weight '%s': part '%s' cannot be quantised from type %d to %s", weight->name, name, (int)part->stored_type,
+                         tensor_types[part->type].name);
+    uint64_t stored = weight_part_stored_bytes(part);
+    if (part->file && (part->offset > part->file->size || stored > part->file->size - part->offset))
         return error_set(err, SAMPAN_EINVAL, "weight '%s': part '%s' at offset %llu, %llu bytes, lies outside %s of %llu bytes", weight->name, name,
-                         (unsigned long long)part->offset, (unsigned long long)part->bytes, part->file->path, (unsigned long long)part->file->size);
+                         (unsigned long long)part->offset, (unsigned long long)stored, part->file->path, (unsigned long long)part->file->size);
     if (!part->file && !part->memory)
         return error_set(err, SAMPAN_EINVAL, "weight '%s': part '%s' has neither a file nor memory", weight->name, name);
     if (weight->segments > 1 && weight->unit_columns % tensor_types[part->type].block_elements)

@@ -24,13 +24,15 @@ static void print_buffer(const struct printer *printer, int32_t buffer)
     buffer_printf(printer->out, "%s[%d]", found->name, found->width);
 }
 
-/* "q4_1[1536 x 576]", "q4_1+q8_0[...]" for parts of several types, "q4_1[576 x 1536, 8 segments of units of 32]" where it is split-stable. */
+/* "q4_1[1536 x 576]", "q4_1+q8_0[...]" for parts of several types, "bf16>q4_k[...]" where it is quantised while it loads,
+ * "q4_1[576 x 1536, 8 segments of units of 32]" where it is split-stable. */
 static void print_weight(const struct printer *printer, int32_t index)
 {
     const struct logical_weight *weight = &printer->program->weights[index];
     for (int32_t p = 0; p < weight->n_parts; p++)
         if (p == 0 || weight->parts[p].type != weight->parts[p - 1].type)
-            buffer_printf(printer->out, "%s%s", p ? "+" : "", tensor_types[weight->parts[p].type].name);
+            buffer_printf(printer->out, "%s%s%s%s", p ? "+" : "", weight->parts[p].is_quantized ? tensor_types[weight->parts[p].stored_type].name : "",
+                          weight->parts[p].is_quantized ? ">" : "", tensor_types[weight->parts[p].type].name);
     buffer_append_char(printer->out, '[');
     if (weight->role != WEIGHT_VECTOR)
         buffer_printf(printer->out, "%" PRId64 " x ", weight->rows);

@@ -41,6 +41,7 @@ enum option_id {
     OPTION_PRICE,
     OPTION_PROGRAM,
     OPTION_PROMPT,
+    OPTION_QUANTIZE,
     OPTION_RAW,
     OPTION_REPETITION_PENALTY,
     OPTION_RUNS,
@@ -138,7 +139,12 @@ const struct command *command_find(const char *name);
         OPTION_SEGMENTS, "segments", OPTION_IS_INTEGER, "S", "fixed segments of the sums that chips may share (default: by model size)", 1,                    \
             LIMIT_SPLIT_SEGMENTS, false                                                                                                                        \
     }
-#define OPTION_ROWS_ENGINE OPTION_ROW_CHIP, OPTION_ROW_THREADS, OPTION_ROW_CONTEXT, OPTION_ROW_CACHE_MEMORY, OPTION_ROW_CACHE_TYPE, OPTION_ROW_SEGMENTS
+#define OPTION_ROW_QUANTIZE                                                                                                                                    \
+    {                                                                                                                                                          \
+        OPTION_QUANTIZE, "quantize", OPTION_IS_TEXT, "TYPE", "make f32, f16 and bf16 weights about this type while they load: q8_0, q4_k, ...", 0, 0, false    \
+    }
+#define OPTION_ROWS_ENGINE                                                                                                                                     \
+    OPTION_ROW_CHIP, OPTION_ROW_THREADS, OPTION_ROW_CONTEXT, OPTION_ROW_CACHE_MEMORY, OPTION_ROW_CACHE_TYPE, OPTION_ROW_SEGMENTS, OPTION_ROW_QUANTIZE
 #define OPTION_ROWS_END                                                                                                                                        \
     {                                                                                                                                                          \
         .name = NULL                                                                                                                                           \

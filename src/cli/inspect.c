@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/hash_map.h"
+#include "cli/quantization_report.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "file/checkpoint.h"
 #include "model/model.h"
+#include "model/quantize.h"
 
 enum { F16_BYTES = 2, SHOWN_ELEMENTS = 6, SHOWN_STRING = 200 };
 #define PROGRAM_MEMORY_LIMIT ((size_t)256 << 20)
@@ -49,6 +51,11 @@ static int gather(struct inspection *inspection, const struct arguments *argumen
 {
     struct error err;
     struct model_options options = {0};
+    enum tensor_type quantize;
+    const char *asked = arguments->values[OPTION_QUANTIZE].text;
+    if (asked && quantize_type_from_name(asked, &quantize, &err))
+        return cli_usage("%s", err.message);
+    options.quantize = asked ? &quantize : NULL;
     int status = session_open_model(&inspection->session, arguments);
     if (status)
         return status;
@@ -338,7 +345,8 @@ static void json_metadata(struct inspection *inspection)
 
 /* ---- The command. */
 
-static void write_report(struct inspection *inspection, const struct option_value *values)
+/* Exit code. */
+static int write_report(struct inspection *inspection, const struct option_value *values)
 {
     struct buffer *out = &inspection->out;
     bool metadata = values[OPTION_METADATA].count || !inspection->program;
@@ -351,8 +359,9 @@ static void write_report(struct inspection *inspection, const struct option_valu
             json_program(inspection, values[OPTION_ALL].count);
         if (metadata)
             json_metadata(inspection);
+        int status = values[OPTION_QUANTIZE].count ? quantization_report(inspection->program, true, out) : EXIT_OK;
         buffer_append_string(out, "}\n");
-        return;
+        return status;
     }
     print_summary(inspection);
     if (metadata)
@@ -363,6 +372,7 @@ static void write_report(struct inspection *inspection, const struct option_valu
         buffer_append_string(out, "\n");
         program_print(inspection->program, values[OPTION_ALL].count, out);
     }
+    return values[OPTION_QUANTIZE].count ? quantization_report(inspection->program, false, out) : EXIT_OK;
 }
 
 static int run_inspect(const struct arguments *arguments)
@@ -374,10 +384,11 @@ static int run_inspect(const struct arguments *arguments)
     arena_init(&inspection.arena, PROGRAM_MEMORY_LIMIT);
     buffer_init(&inspection.out, (size_t)1 << 30);
     int status = gather(&inspection, arguments);
-    if (!status && values[OPTION_PROGRAM].count && !inspection.program)
-        status = cli_fail("there is no program to print: %s", inspection.problem.message);
+    if (!status && (values[OPTION_PROGRAM].count || values[OPTION_QUANTIZE].count) && !inspection.program)
+        status = cli_fail("there is no program to look at: %s", inspection.problem.message);
+    if (!status)
+        status = write_report(&inspection, values);
     if (!status) {
-        write_report(&inspection, values);
         if (inspection.out.failed)
             status = cli_fail("out of memory while writing the report");
         else
@@ -396,6 +407,7 @@ static const struct option_row inspect_options[] = {
     {OPTION_ALL, "all", OPTION_IS_FLAG, NULL, "with --program: every layer, also those like the one before", 0, 0, false},
     {OPTION_TENSORS, "tensors", OPTION_IS_FLAG, NULL, "every tensor: name, type, shape, bytes", 0, 0, false},
     {OPTION_METADATA, "metadata", OPTION_IS_FLAG, NULL, "every key of the file (always, when the model cannot run)", 0, 0, false},
+    {OPTION_QUANTIZE, "quantize", OPTION_IS_TEXT, "TYPE", "what --quantize TYPE would make of it: reads all weights, shows each tensor's error", 0, 0, false},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "print one JSON object", 0, 0, false},
     OPTION_ROWS_END,
 };
@@ -404,6 +416,7 @@ static const char *const inspect_examples[] = {
     "sampan inspect model.gguf",
     "sampan inspect model.gguf --program          # how it computes",
     "sampan inspect model.gguf --tensors --json   # for a program",
+    "sampan inspect folder --quantize q4_k        # errors of quantising while loading",
     NULL,
 };
 
@@ -415,6 +428,6 @@ const struct command inspect_command = {
     1,
     inspect_options,
     inspect_examples,
-    "Reads headers only. A model that cannot run here is described as well, with the reason.",
+    "Reads headers only, but with --quantize. A model that cannot run here is described as well, with the reason.",
     run_inspect,
 };

@@ -101,6 +101,7 @@ int session_open_engine(struct session *session, const struct arguments *argumen
         .segments = (int32_t)values[OPTION_SEGMENTS].integer,
         .cache_bytes = values[OPTION_CACHE_MEMORY].bytes,
         .cache_type = values[OPTION_CACHE_TYPE].text,
+        .quantize = values[OPTION_QUANTIZE].text,
         .progress = progress_bar_report,
         .progress_self = &bar,
     };

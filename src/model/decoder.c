@@ -135,6 +135,7 @@ static struct weight_shape shape_of(const struct decoder_writer *writer, const s
         .role = row->role,
         .rows = size_of(writer->decoder, row->rows),
         .columns = size_of(writer->decoder, row->columns),
+        .is_vocabulary = row->rows == SIZE_VOCABULARY,
         .rows_from = size_origins[row->rows][kind],
         .columns_from = size_origins[row->columns][kind],
     };

@@ -54,6 +54,10 @@ static int write_and_check(struct model_source *source, const struct model_famil
     int status = family->write_program(family, source, options, arena, &written, err);
     if (!status)
         status = model_source_check_all_used(source, family->known_unused, err);
+    if (!status && source->quantize && !source->n_quantized)
+        status = error_set(err, SAMPAN_EINVAL,
+                           "quantising while loading to %s was asked for, but the file has no matrix in f32, f16 or bf16 that could be; leave it out",
+                           tensor_types[*source->quantize].name);
     if (!status)
         status = check_tokenizer(source->checkpoint, written, err);
     if (!status && program_count_inputs(written, &input))
@@ -71,7 +75,7 @@ int model_write_program(const struct checkpoint *checkpoint, const struct model_
     int status = model_find_family(checkpoint, &family, err);
     if (status)
         return status;
-    struct model_source source = {.checkpoint = checkpoint, .used = mem_zalloc(checkpoint->n_tensors)};
+    struct model_source source = {.checkpoint = checkpoint, .used = mem_zalloc(checkpoint->n_tensors), .quantize = options ? options->quantize : NULL};
     if (!source.used)
         return error_no_memory(err, "writing a program");
     status = write_and_check(&source, family, options, arena, program, err);

@@ -10,7 +10,8 @@
 #include "file/checkpoint.h"
 
 struct model_options {
-    int32_t segments; /* S of the split-stable sums; 0: 1 below a hidden size of 2,048, else 8 */
+    int32_t segments;                 /* S of the split-stable sums; 0: 1 below a hidden size of 2,048, else 8 */
+    const enum tensor_type *quantize; /* matrices of f32, f16 and bf16 become about this type while they load (quantize.h); NULL: as published */
 };
 
 struct decoder_family;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/quantize.h"
+
 const struct checkpoint_tensor *model_source_find(struct model_source *source, const char *name)
 {
     const struct checkpoint_tensor *tensor = checkpoint_find_tensor(source->checkpoint, name);
@@ -36,6 +38,16 @@ static int check_shape(const struct checkpoint_tensor *tensor, const struct weig
     return 0;
 }
 
+static void quantize_part(struct model_source *source, struct weight_part *part, enum tensor_type type)
+{
+    if (type == part->type || !tensor_type_bytes(type, (uint64_t)part->rows, (uint64_t)part->columns, &part->bytes))
+        return;
+    source->n_quantized++;
+    part->is_quantized = true;
+    part->stored_type = part->type;
+    part->type = type;
+}
+
 int model_source_get_part(struct model_source *source, const char *name, const struct weight_shape *shape, struct weight_part *part, struct error *err)
 {
     const struct checkpoint_tensor *tensor = model_source_find(source, name);
@@ -56,6 +68,8 @@ int model_source_get_part(struct model_source *source, const char *name, const s
         .rows = shape->role == WEIGHT_VECTOR ? 1 : shape->rows,
         .columns = shape->columns,
     };
+    if (source->quantize && shape->role != WEIGHT_VECTOR)
+        quantize_part(source, part, quantize_choose(*source->quantize, part->type, part->columns, shape->is_vocabulary));
     return 0;
 }
 

@@ -10,7 +10,9 @@
 
 struct model_source {
     const struct checkpoint *checkpoint;
-    unsigned char *used; /* [n_tensors] */
+    unsigned char *used;              /* [n_tensors] */
+    const enum tensor_type *quantize; /* model_options */
+    int32_t n_quantized;              /* matrices so far that are */
 };
 
 /* NULL: absent. Marks it as used. */
@@ -21,11 +23,13 @@ struct weight_shape {
     enum weight_role role; /* WEIGHT_VECTOR: one dimension, `columns` */
     int64_t rows;
     int64_t columns;
+    bool is_vocabulary; /* the embedding or the output head */
     const char *rows_from;
     const char *columns_from;
 };
 
-/* The tensor as the one part of a weight: SAMPAN_ENOTFOUND, or SAMPAN_EFORMAT with the tensor's and the expected shape, or SAMPAN_EUNSUPPORTED for its type. */
+/* The tensor as the one part of a weight: SAMPAN_ENOTFOUND, or SAMPAN_EFORMAT with the tensor's and the expected shape, or SAMPAN_EUNSUPPORTED for its type.
+ * A matrix is quantised where model_options ask for it. */
 int model_source_get_part(struct model_source *source, const char *name, const struct weight_shape *shape, struct weight_part *part, struct error *err);
 
 /* Every tensor that nobody asked for must match one of the patterns ('*' stands for any characters): SAMPAN_EUNSUPPORTED names the first that does not. */

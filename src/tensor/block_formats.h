@@ -130,4 +130,11 @@ void block_q4_1_from_float(const float *source, void *destination, size_t n);
 void block_q5_0_from_float(const float *source, void *destination, size_t n);
 void block_q5_1_from_float(const float *source, void *destination, size_t n);
 
+/* Quantisers that search for a small squared error (quantize.c); the same bytes everywhere. NaN as above. */
+void block_q2_k_from_float(const float *source, void *destination, size_t n);
+void block_q3_k_from_float(const float *source, void *destination, size_t n);
+void block_q4_k_from_float(const float *source, void *destination, size_t n);
+void block_q5_k_from_float(const float *source, void *destination, size_t n);
+void block_q6_k_from_float(const float *source, void *destination, size_t n);
+
 #endif

@@ -17,11 +17,11 @@ const struct tensor_type_row tensor_types[TENSOR_TYPE_COUNT] = {
     [TENSOR_Q4_1] = {TENSOR_Q4_1, "q4_1", 32, sizeof(struct block_q4_1), 3, block_q4_1_to_float, block_q4_1_from_float},
     [TENSOR_Q5_0] = {TENSOR_Q5_0, "q5_0", 32, sizeof(struct block_q5_0), 6, block_q5_0_to_float, block_q5_0_from_float},
     [TENSOR_Q5_1] = {TENSOR_Q5_1, "q5_1", 32, sizeof(struct block_q5_1), 7, block_q5_1_to_float, block_q5_1_from_float},
-    [TENSOR_Q2_K] = {TENSOR_Q2_K, "q2_k", 256, sizeof(struct block_q2_k), 10, block_q2_k_to_float, NULL},
-    [TENSOR_Q3_K] = {TENSOR_Q3_K, "q3_k", 256, sizeof(struct block_q3_k), 11, block_q3_k_to_float, NULL},
-    [TENSOR_Q4_K] = {TENSOR_Q4_K, "q4_k", 256, sizeof(struct block_q4_k), 12, block_q4_k_to_float, NULL},
-    [TENSOR_Q5_K] = {TENSOR_Q5_K, "q5_k", 256, sizeof(struct block_q5_k), 13, block_q5_k_to_float, NULL},
-    [TENSOR_Q6_K] = {TENSOR_Q6_K, "q6_k", 256, sizeof(struct block_q6_k), 14, block_q6_k_to_float, NULL},
+    [TENSOR_Q2_K] = {TENSOR_Q2_K, "q2_k", 256, sizeof(struct block_q2_k), 10, block_q2_k_to_float, block_q2_k_from_float},
+    [TENSOR_Q3_K] = {TENSOR_Q3_K, "q3_k", 256, sizeof(struct block_q3_k), 11, block_q3_k_to_float, block_q3_k_from_float},
+    [TENSOR_Q4_K] = {TENSOR_Q4_K, "q4_k", 256, sizeof(struct block_q4_k), 12, block_q4_k_to_float, block_q4_k_from_float},
+    [TENSOR_Q5_K] = {TENSOR_Q5_K, "q5_k", 256, sizeof(struct block_q5_k), 13, block_q5_k_to_float, block_q5_k_from_float},
+    [TENSOR_Q6_K] = {TENSOR_Q6_K, "q6_k", 256, sizeof(struct block_q6_k), 14, block_q6_k_to_float, block_q6_k_from_float},
 };
 /* clang-format on */
 

@@ -246,6 +246,16 @@ class BadFiles(Case):
         self.fails(1, "run", path, "--prompt", "hi", saying="alien")
         self.fails(1, "inspect", path, "--program", saying="alien")
 
+    def test_quantising_is_shown_by_tensor_and_refused_where_there_is_nothing_to(self):
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "model", "data", "qwen3")
+        out = self.ok("inspect", folder, "--quantize", "q4_0")
+        self.assertRegex(out, r"model\.layers\.0\.self_attn\.q_proj\.weight +bf16 > q4_0 +0\.0")
+        report = json.loads(self.ok("inspect", folder, "--quantize", "q8_0", "--json"))["quantization"]
+        self.assertEqual(len(report), 13)
+        self.assertTrue(all(row["to"] == "q8_0" and 0 < row["relative_rms"] < 0.01 < 1 and row["largest"] > 0 for row in report))
+        self.fails(2, "inspect", folder, "--quantize", "q9", saying="q8_0, q6_k")
+        self.fails(1, "inspect", TINY, "--quantize", "q8_0", saying="no matrix in f32, f16 or bf16")
+
 
 class Run(Case):
     def test_a_prompt_is_answered_once_and_the_same_each_time(self):

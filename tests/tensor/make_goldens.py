@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Makes tests/tensor/data/*.bin: blocks and floats as the Python package `gguf` (ggml's reference in numpy) converts them.
 
-    pip install gguf numpy;  python3 tests/tensor/make_goldens.py
+    pip install gguf numpy llama-cpp-python;  python3 tests/tensor/make_goldens.py
 
 to_<type>.bin:   uint32 n_blocks, the blocks' bytes, then n_blocks * block floats as dequantised.
 from_<type>.bin: uint32 n_blocks, n_blocks * block floats, then the blocks' bytes as quantised.
+quantizer_errors.txt: type, kind of numbers (draw), relative root-mean-square error of llama.cpp's quantiser; written where llama-cpp-python is installed.
 Everything is little endian. Made with gguf 0.19 and a fixed seed; no test needs this script or its packages.
 """
+import ctypes
 import pathlib
 import sys
 
@@ -66,10 +68,44 @@ def write(name, *arrays):
             out.write(np.ascontiguousarray(array).tobytes())
 
 
+def draw(kind, n):
+    """The numbers of test_quantize.c: every operation is exact or one rounding."""
+    state, sums = 1, np.empty(n, np.int64)
+    for i in range(n):
+        total = -(1 << 21)
+        for _ in range(4):
+            state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+            total += state >> 12
+        sums[i] = total
+    x, index = sums.astype(np.float32) * np.float32(2.0 ** -21), np.arange(n)
+    return [x, x * x * x, np.where(index % 97 == 0, x * np.float32(8), x), np.abs(x), x + np.float32(0.5),
+            np.where(index % 512 < 256, x * np.float32(2.0 ** -12), x * np.float32(2.0 ** 6))][kind].astype(np.float32)
+
+
+def write_quantizer_errors():
+    try:
+        import llama_cpp
+    except ImportError:
+        return
+    library = ctypes.CDLL(sorted((pathlib.Path(llama_cpp.__file__).parent / "lib").glob("libggml-base*.so"))[0])
+    library.ggml_quantize_chunk.restype = ctypes.c_size_t
+    library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [ctypes.c_void_p]
+    with open(OUT / "quantizer_errors.txt", "w", encoding="utf-8") as out:
+        for kind in range(6):
+            x = draw(kind, 64 * 256)
+            for type_ in SMALL + LARGE:
+                elements, bytes_ = GGML_QUANT_SIZES[type_]
+                blocks = np.zeros((len(x) // elements, bytes_), np.uint8)
+                library.ggml_quantize_chunk(int(type_), x.ctypes.data, blocks.ctypes.data, 0, len(x) // 256, 256, None)
+                difference = x.astype(np.float64) - quants.dequantize(blocks, type_).reshape(-1)
+                out.write(f"{type_.name.lower()} {kind} {np.sqrt((difference ** 2).sum() / (x.astype(np.float64) ** 2).sum()):.9f}\n")
+
+
 def main():
     np.seterr(all="ignore")
     random = np.random.default_rng(20240229)
     OUT.mkdir(exist_ok=True)
+    write_quantizer_errors()
     for kind in SMALL + LARGE:
         blocks = make_blocks(kind, random)
         write(f"to_{kind.name.lower()}.bin", blocks, quants.dequantize(blocks, kind).astype(np.float32))

@@ -67,7 +67,7 @@ static void every_quantiser_gives_the_bytes_of_the_reference(void **state)
     int checked = 0;
     for (int t = 0; t < TENSOR_TYPE_COUNT; t++) {
         const struct tensor_type_row *row = &tensor_types[t];
-        if (!row->from_float || row->type == TENSOR_F32)
+        if (!row->from_float || row->type == TENSOR_F32 || row->block_elements == 256) /* those search: test_quantize.c */
             continue;
         size_t n_blocks, length;
         unsigned char *golden = read_golden("from", row->name, &n_blocks, &length);

@@ -359,21 +359,11 @@ static int list_rope_tables(struct cpu_plan *plan, const struct program *program
 }
 
 /* "cpu:avx512:1;weights=q4_1+q8_0;cache=f16;segments=1": all that bit identity depends on. */
-static void write_numerics_id(struct cpu_plan *plan)
+static void write_numerics_id(struct cpu_plan *plan, const struct program *program)
 {
-    bool used[TENSOR_TYPE_COUNT] = {false};
-    int32_t segments = 1;
-    for (int32_t w = 0; w < plan->n_weights; w++) {
-        segments = plan->weights[w].segments > segments ? plan->weights[w].segments : segments;
-        if (plan->weights[w].layout != LAYOUT_VECTOR)
-            used[plan->weights[w].type] = true;
-    }
-    char types[TENSOR_TYPE_COUNT * 8 + 1] = "";
-    size_t length = 0;
-    for (int t = 0; t < TENSOR_TYPE_COUNT; t++) {
-        if (used[t] && length < sizeof types - 16)
-            length += (size_t)snprintf(types + length, sizeof types - length, "%s%.8s", length ? "+" : "", tensor_types[t].name);
-    }
+    int32_t segments;
+    char types[TENSOR_TYPE_COUNT * 8 + 1];
+    program_describe_weights(program, types, sizeof types, &segments);
     snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, CPU_NUMERICS_FORMAT ";weights=%s;cache=%s;segments=%d",
              cpu_dialects[plan->chip->dialect].name, CPU_NUMERICS_GENERATION, types, tensor_types[plan->limits.cache_type].name, segments);
 }
@@ -410,7 +400,7 @@ static int compile(struct cpu_plan *plan, const struct program *program, const s
     if (!code)
         code = cpu_compile_stages(plan, program, err);
     if (!code)
-        write_numerics_id(plan);
+        write_numerics_id(plan, program);
     return code;
 }
 

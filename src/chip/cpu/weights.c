@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "chip/weight_part.h"
 #include "tensor/half.h"
 
 #define PIECE_BYTES (1u << 20) /* read at once; at least one panel's rows */
@@ -212,14 +213,6 @@ static void pack_row(const struct panel_type *panel, const struct cpu_weight *we
     }
 }
 
-static int read_piece(const struct weight_part *part, uint64_t offset, void *destination, size_t length, struct error *err)
-{
-    if (part->file)
-        return file_read(part->file, part->offset + offset, destination, length, err);
-    memcpy(destination, (const uint8_t *)part->memory + offset, length);
-    return 0;
-}
-
 static void store_rows(const struct panel_type *panel, struct cpu_weight *weight, int64_t first_row, int64_t n_rows, const uint8_t *piece, int64_t row_bytes)
 {
     if (weight->layout == LAYOUT_VECTOR) {
@@ -240,7 +233,7 @@ static int load_part(struct cpu_weight *weight, const struct weight_part *part, 
     const struct panel_type *panel = weight->layout == LAYOUT_PANELS ? find_panel_type(weight->type) : NULL;
     for (int64_t row = 0; row < part->rows; row += piece_rows) {
         int64_t n = part->rows - row < piece_rows ? part->rows - row : piece_rows;
-        int code = read_piece(part, (uint64_t)(row * row_bytes), piece, (size_t)(n * row_bytes), err);
+        int code = weight_part_read(part, row, n, piece, err);
         if (code)
             return code;
         store_rows(panel, weight, first_row + row, n, piece, row_bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "chip/weight_part.h"
 
 enum { PLAN_ARENA_LIMIT = 1 << 30, READ_PIECE = 8 << 20 /* bytes read between two reports of progress */ };
 
@@ -92,18 +93,14 @@ static const unsigned char *find_loaded(const struct reference_plan *plan, int32
 
 static int read_part(const struct weight_part *part, unsigned char *bytes, const struct progress *progress, uint64_t done, uint64_t total, struct error *err)
 {
-    if (!part->file) {
-        memcpy(bytes, part->memory, part->bytes);
-        return 0;
-    }
-    for (uint64_t at = 0; at < part->bytes; at += READ_PIECE) {
-        uint64_t piece = part->bytes - at < READ_PIECE ? part->bytes - at : READ_PIECE;
-        int status = file_read(part->file, part->offset + at, bytes + at, (size_t)piece, err);
-        if (status) {
-            error_prefix(err, "reading tensor '%s'", part->name);
+    uint64_t row_bytes = part->bytes / (uint64_t)part->rows;
+    int64_t piece = row_bytes < READ_PIECE ? (int64_t)(READ_PIECE / row_bytes) : 1;
+    for (int64_t row = 0; row < part->rows; row += piece) {
+        int64_t n = part->rows - row < piece ? part->rows - row : piece;
+        int status = weight_part_read(part, row, n, bytes + (uint64_t)row * row_bytes, err);
+        if (status)
             return status;
-        }
-        if (progress && progress->report && progress->report(progress->self, done + at + piece, total))
+        if (progress && progress->report && progress->report(progress->self, done + (uint64_t)(row + n) * row_bytes, total))
             return error_set(err, SAMPAN_ECANCELLED, "loading was stopped while reading tensor '%s'", part->name);
     }
     return 0;
@@ -245,19 +242,9 @@ static int make_scratch(struct reference_plan *plan, struct error *err)
 /* "reference:1;weights=q4_1+q8_0;cache=f32;segments=8": all that bit identity depends on. Weights: the linears' and embeddings' types. */
 static void write_numerics_id(struct reference_plan *plan)
 {
-    bool used[TENSOR_TYPE_COUNT] = {false};
-    int32_t segments = 1;
-    for (int32_t w = 0; w < plan->program->n_weights; w++) {
-        const struct logical_weight *weight = &plan->program->weights[w];
-        segments = weight->segments > segments ? weight->segments : segments;
-        for (int32_t p = 0; weight->role != WEIGHT_VECTOR && p < weight->n_parts; p++)
-            used[weight->parts[p].type] = true;
-    }
-    char types[TENSOR_TYPE_COUNT * 8 + 1] = "";
-    size_t length = 0;
-    for (int t = 0; t < TENSOR_TYPE_COUNT; t++)
-        if (used[t] && length < sizeof types - 16)
-            length += (size_t)snprintf(types + length, sizeof types - length, "%s%.8s", length ? "+" : "", tensor_types[t].name);
+    int32_t segments;
+    char types[TENSOR_TYPE_COUNT * 8 + 1];
+    program_describe_weights(plan->program, types, sizeof types, &segments);
     snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, "%s;weights=%s;cache=%s;segments=%d", REFERENCE_NUMERICS_ID, types,
              tensor_types[plan->limits.cache_type].name, segments);
 }
