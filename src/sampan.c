@@ -2,12 +2,13 @@
 #include "sampan.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/json.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "sampan_internal.h"
 #include "text/detokenizer.h"
 
@@ -410,36 +411,36 @@ static int model_template(sampan_model *model, const struct chat_template **chat
     return model->template_error.code;
 }
 
-static int add_token_variable(const struct tokenizer_spec *spec, int32_t id, const char *key, json_t *variables, struct error *err)
+/* Appends "key": "text of the token", unless the conversation has the key. */
+static void add_token_variable(const struct tokenizer_spec *spec, int32_t id, const char *key, const json_t *conversation, struct buffer *out)
 {
-    if (json_object_get(variables, key) || id < 0 || id >= spec->n_tokens)
-        return 0;
-    json_t *text = json_stringn(spec->tokens[id].text.data, spec->tokens[id].text.length);
-    if (!text)
-        return 0; /* not UTF-8: a template has no use for it */
-    return json_object_set_new(variables, key, text) ? error_no_memory(err, "rendering a chat") : 0;
+    if (json_object_get(conversation, key) || id < 0 || id >= spec->n_tokens)
+        return;
+    const struct byte_string *token = &spec->tokens[id].text;
+    if (!utf8_is_valid(token->data, token->length, NULL))
+        return; /* a template has no use for it */
+    buffer_printf(out, "\"%s\":", key);
+    json_append_string(out, token->data, token->length);
+    buffer_append_char(out, ',');
 }
 
-/* The conversation with bos_token and eos_token added, as JSON text (mem_free). */
+/* The conversation with bos_token and eos_token put in front of its own variables, as JSON text. */
 static int complete_conversation(const struct tokenizer_spec *spec, const char *conversation, size_t length, struct buffer *out, struct error *err)
 {
-    json_error_t problem;
-    json_t *variables = json_loadb(conversation, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
-    if (!variables)
-        return error_set(err, SAMPAN_EFORMAT, "reading the conversation: line %d, column %d: %s", problem.line, problem.column, problem.text);
-    int code = 0;
-    if (!json_is_object(variables))
-        code = error_set(err, SAMPAN_EFORMAT, "reading the conversation: it is not a JSON object; expected {\"messages\": [...]}");
-    if (!code)
-        code = add_token_variable(spec, spec->bos_id, "bos_token", variables, err);
-    if (!code)
-        code = add_token_variable(spec, spec->eos_id, "eos_token", variables, err);
-    char *text = code ? NULL : json_dumps(variables, JSON_COMPACT);
-    if (!code && (!text || buffer_append_string(out, text)))
-        code = error_no_memory(err, "rendering a chat");
+    json_t *variables;
+    int code = json_parse(conversation, length, JSON_PARSE_NUL, &variables, err);
+    if (code)
+        return error_prefix(err, "reading the conversation");
+    const char *brace = memchr(conversation, '{', length); /* there is one: it is an object */
+    size_t rest = length - (size_t)(brace + 1 - conversation);
+    buffer_append_char(out, '{');
+    add_token_variable(spec, spec->bos_id, "bos_token", variables, out);
+    add_token_variable(spec, spec->eos_id, "eos_token", variables, out);
+    if (!json_object_size(variables) && out->length > 1)
+        out->length--; /* the last comma */
+    buffer_append(out, brace + 1, rest);
     json_decref(variables);
-    mem_free(text);
-    return code;
+    return out->failed ? error_set(err, out->failed, "rendering a chat: %s", error_code_name(out->failed)) : 0;
 }
 
 static int render(sampan_model *model, const char *conversation, size_t length, struct rendered_prompt *prompt, struct error *err)

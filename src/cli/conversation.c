@@ -4,8 +4,9 @@
 
 #include "base/buffer.h"
 #include "base/limits.h"
-#include "base/memory.h"
 #include "base/utf8.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
 
 int conversation_init(struct conversation *conversation)
 {
@@ -88,10 +89,26 @@ int conversation_set_system(struct conversation *conversation, const char *text)
 
 int conversation_tokenize(const struct conversation *conversation, const sampan_model *model, int32_t **ids, size_t *n_ids)
 {
-    json_t *whole = json_pack("{s:O, s:b}", "messages", conversation->messages, "add_generation_prompt", 1);
-    char *text = whole ? json_dumps(whole, JSON_COMPACT) : NULL;
-    int code = sampan_chat_tokenize(model, text ? text : "", text ? strlen(text) : 0, ids, n_ids);
-    mem_free(text);
-    json_decref(whole);
-    return code;
+    struct buffer text;
+    size_t i;
+    const json_t *message;
+    buffer_init(&text, (size_t)LIMIT_TEXT * 4);
+    buffer_append_string(&text, "{\"add_generation_prompt\": true, \"messages\": [");
+    json_array_foreach(conversation->messages, i, message)
+    {
+        const json_t *role = json_object_get(message, "role"), *content = json_object_get(message, "content");
+        buffer_append_string(&text, i ? ", {\"role\": " : "{\"role\": ");
+        json_append_string(&text, json_string_value(role), json_string_length(role));
+        buffer_append_string(&text, ", \"content\": ");
+        json_append_string(&text, json_string_value(content), json_string_length(content));
+        buffer_append_char(&text, '}');
+    }
+    buffer_append_string(&text, "]}");
+    int status = EXIT_OK;
+    if (text.failed)
+        status = cli_fail("putting the conversation together: %s", error_code_name(text.failed));
+    else if (sampan_chat_tokenize(model, text.data, text.length, ids, n_ids))
+        status = session_fail();
+    buffer_free(&text);
+    return status;
 }

@@ -21,7 +21,7 @@ void conversation_reset(struct conversation *conversation);                     
 int conversation_set_system(struct conversation *conversation, const char *text); /* "" or NULL removes it */
 size_t conversation_count(const struct conversation *conversation);               /* messages without the system prompt */
 
-/* The prompt for the next answer; sampan_free(*ids). A code of sampan_errors.h, its message in sampan_error_message(). */
+/* The prompt for the next answer; sampan_free(*ids). An exit code, after a message. */
 int conversation_tokenize(const struct conversation *conversation, const sampan_model *model, int32_t **ids, size_t *n_ids);
 
 #endif

@@ -87,10 +87,10 @@ static void print_piece(const char *text, size_t length)
 
 static int make_prompt(struct chat *chat, const char *text, size_t length, int32_t **ids, size_t *n_ids)
 {
-    int code = chat->raw ? sampan_tokenize(chat->session.model, text, length, SAMPAN_TOKENIZE_CONTROL | SAMPAN_TOKENIZE_BOS_EOS, ids, n_ids)
-                         : conversation_tokenize(&chat->conversation, chat->session.model, ids, n_ids);
-    if (code)
+    if (chat->raw && sampan_tokenize(chat->session.model, text, length, SAMPAN_TOKENIZE_CONTROL | SAMPAN_TOKENIZE_BOS_EOS, ids, n_ids))
         return session_fail();
+    if (!chat->raw && conversation_tokenize(&chat->conversation, chat->session.model, ids, n_ids))
+        return EXIT_FAILED;
     int32_t context = chat->session.engine_description.context;
     if (*n_ids >= (size_t)context) {
         size_t n = *n_ids;
@@ -428,6 +428,7 @@ static int run_run(const struct arguments *arguments)
 {
     const struct option_value *values = arguments->values;
     static struct chat chat;
+    chat = (struct chat){0};
     bool is_chat = !values[OPTION_PROMPT].count && terminal_is_interactive();
     if (values[OPTION_JSON].count && !values[OPTION_PROMPT].count)
         return cli_usage("--json goes with --prompt TEXT");

@@ -1,10 +1,10 @@
 /* sampan score: log-probabilities and greedy tokens, the tool for comparing one implementation with another. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -27,16 +27,16 @@ static int read_ids(struct score *score, const char *path)
     char *text;
     size_t length;
     struct error err;
-    json_error_t problem;
+    json_t *array;
     if (file_read_whole(path, IDS_FILE_LIMIT, &text, &length, &err))
         return cli_fail("%s", err.message);
-    json_t *array = json_loadb(text, length, 0, &problem);
+    int code = json_parse(text, length, JSON_PARSE_ARRAY, &array, &err);
     mem_free(text);
-    if (!array)
-        return cli_fail("reading '%s': line %d, column %d: %s", path, problem.line, problem.column, problem.text);
+    if (code)
+        return cli_fail("reading '%s': %s", path, err.message);
     int status = EXIT_OK;
     score->n_ids = json_array_size(array);
-    if (!json_is_array(array) || !score->n_ids)
+    if (!score->n_ids)
         status = cli_fail("reading '%s': expected one JSON array of token ids, at least one", path);
     else if (!(score->ids = mem_alloc_array(score->n_ids, sizeof *score->ids)))
         status = cli_fail("out of memory while reading '%s'", path);

@@ -297,29 +297,3 @@ enum line_status line_reader_next(struct line_reader *reader, const char **line,
             return status;
     }
 }
-
-/* ---- JSON. */
-
-void json_append_string(struct buffer *out, const char *text, size_t length)
-{
-    buffer_append_char(out, '"');
-    for (size_t at = 0; at < length;) {
-        uint32_t character = 0;
-        int n = utf8_decode(text + at, length - at, &character);
-        if (n <= 0) {
-            buffer_append(out, "\xEF\xBF\xBD", 3);
-            at += n < 0 ? (size_t)-n : length - at;
-            continue;
-        }
-        if (character == '"' || character == '\\')
-            buffer_printf(out, "\\%c", (char)character);
-        else if (character == '\n')
-            buffer_append(out, "\\n", 2);
-        else if (character < 0x20)
-            buffer_printf(out, "\\u%04x", (unsigned)character);
-        else
-            buffer_append(out, text + at, (size_t)n);
-        at += (size_t)n;
-    }
-    buffer_append_char(out, '"');
-}

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/json.h"
 
 /* Looks at the streams, ignores SIGPIPE. Once, at the start. */
 void terminal_init(void);
@@ -63,8 +64,5 @@ void line_reader_init(struct line_reader *reader, int descriptor);
 void line_reader_free(struct line_reader *reader);
 /* The next line without its newline (and without a carriage return before it); lives until the next call. LINE_FAILED was reported. */
 enum line_status line_reader_next(struct line_reader *reader, const char **line, size_t *length);
-
-/* ---- JSON: appends a quoted string; what is not UTF-8 becomes U+FFFD. */
-void json_append_string(struct buffer *out, const char *text, size_t length);
 
 #endif

@@ -1,9 +1,9 @@
 /* sampan tokenize: text to token ids and back, a line at a time. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -81,11 +81,11 @@ static int decode_array(struct tokenize *tokenize, const json_t *array)
 
 static int work_on_line(struct tokenize *tokenize, const char *line, size_t length)
 {
-    json_error_t problem;
-    json_t *value = json_loadb(line, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
-    int status;
-    if (!value)
-        return fail_line(tokenize, problem.text);
+    struct error problem;
+    json_t *value;
+    int status = EXIT_OK;
+    if (json_parse(line, length, JSON_PARSE_NUL | JSON_PARSE_ANY, &value, &problem))
+        return fail_line(tokenize, problem.message);
     if (tokenize->decode)
         status = decode_array(tokenize, value);
     else if (json_is_string(value))

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 
 /* Marks a string that stands for a number; no published string begins with this control character. */
@@ -69,18 +70,10 @@ static size_t copy_piece(const char *text, size_t length, struct buffer *out)
 
 static int parse_strict(const char *text, size_t length, json_t **json, struct error *err)
 {
-    json_error_t problem;
-    *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
-    if (!*json && (!problem.text[0] || json_error_code(&problem) == json_error_out_of_memory))
-        return error_no_memory(err, "reading JSON");
-    if (!*json)
-        return error_set(err, SAMPAN_EFORMAT, "broken JSON in line %d, column %d: %s", problem.line, problem.column, problem.text);
-    if (!json_is_object(*json)) {
-        json_decref(*json);
-        *json = NULL;
-        return error_set(err, SAMPAN_EFORMAT, "the JSON is an array, expected an object");
-    }
-    return 0;
+    int code = json_parse(text, length, 0, json, err);
+    if (code == SAMPAN_EFORMAT)
+        error_prefix(err, "broken JSON");
+    return code;
 }
 
 int json_text_parse(const char *text, size_t length, enum json_text_dialect dialect, json_t **json, struct error *err)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "file/tokenizer_json_parts.h"
@@ -13,18 +14,10 @@
 
 static int parse_object(const char *data, size_t length, json_t **root, struct error *err)
 {
-    json_error_t problem;
-    *root = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
-    if (!*root && json_error_code(&problem) == json_error_out_of_memory)
-        return error_no_memory(err, "parsing JSON");
-    if (!*root)
-        return error_set(err, SAMPAN_EFORMAT, "line %d, column %d: %s; the file is damaged or no JSON, fetch it again", problem.line, problem.column,
-                         problem.text);
-    if (json_is_object(*root))
-        return 0;
-    json_decref(*root);
-    *root = NULL;
-    return error_set(err, SAMPAN_EFORMAT, "it is not a JSON object, expected {...}");
+    int code = json_parse(data, length, JSON_PARSE_NUL, root, err);
+    if (code == SAMPAN_EFORMAT)
+        error_prefix(err, "the file is damaged or no JSON, fetch it again");
+    return code;
 }
 
 int json_file_read(const char *path, size_t limit, json_t **root, struct error *err)

@@ -1,9 +1,9 @@
 /* JSON in (jansson) and out (Python's json.dumps, which is what transformers puts behind `tojson`). What comes in has ORIGIN_DATA. */
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/limits.h"
 #include "text/template/builtins.h"
 #include "text/template/operate.h"
@@ -89,11 +89,11 @@ bool jinja_json_parse(struct jinja_run *run, const char *text, size_t length, bo
 {
     if (!check_size(run, text, length))
         return false;
-    json_error_t problem;
-    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &problem);
-    if (!json)
-        return jinja_fail(run, json_error_code(&problem) == json_error_out_of_memory ? SAMPAN_ENOMEM : SAMPAN_EFORMAT,
-                          "not valid JSON at line %d, column %d: %s", problem.line, problem.column, problem.text);
+    struct error problem;
+    json_t *json;
+    int code = json_parse(text, length, JSON_PARSE_NUL | JSON_PARSE_ANY, &json, &problem);
+    if (code)
+        return jinja_fail(run, code, "%s%s", code == SAMPAN_EFORMAT ? "not valid JSON at " : "", problem.message);
     bool done = !must_be_object || json_is_object(json);
     if (!done)
         jinja_fail(run, SAMPAN_EINVAL, "the variables are not a JSON object; expected {\"messages\": [...], ...}");
