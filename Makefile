@@ -20,7 +20,12 @@ PREFIX ?= /usr/local
 install: all
 	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
 
+# Every allocation, read, descriptor and thread of every scenario fails in turn, under the address sanitizer; ./test takes a sample.
+fault-sweep-host:
+	@cmake --preset asan >/dev/null && cmake --build --preset asan --target fault_test_faults
+	SAMPAN_TEST_FAULTS=all build/asan/tests/fault_test_faults
+
 clean:
 	rm -rf build
 
-.PHONY: all install format lint test asan tsan fuzz tidy score clean
+.PHONY: all install format lint test asan tsan fuzz tidy score fault-sweep-host clean

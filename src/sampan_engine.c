@@ -143,8 +143,8 @@ static int open_parts(sampan_engine *engine, sampan_model *model, const struct s
         code = model_write_program(model->checkpoint, &model_options, &engine->arena, &program, err);
     if (code)
         return error_prefix(err, "loading '%s'", model->checkpoint->path);
-    if (model->checkpoint->has_tokenizer)
-        api_model_tokenizer(model, &tokenizer, NULL); /* one that cannot be made: the engine works with ids, and who wants text gets the reason */
+    if (model->checkpoint->has_tokenizer && api_model_tokenizer(model, &tokenizer, err) == SAMPAN_ENOMEM)
+        return SAMPAN_ENOMEM; /* one that cannot be made for another reason: the engine works with ids, and who wants text gets the reason */
     code = make_factory(engine, options, program, err);
     if (code)
         return code;

@@ -273,6 +273,7 @@ static int run_bench(const struct arguments *arguments)
 {
     const struct option_value *values = arguments->values;
     static struct bench bench;
+    bench = (struct bench){0};
     struct machine machine;
     machine_inspect(&machine);
     bench.n_runs = values[OPTION_RUNS].count ? (int32_t)values[OPTION_RUNS].integer : DEFAULT_RUNS;

@@ -63,6 +63,8 @@ static int gather(struct inspection *inspection, const struct arguments *argumen
         return cli_fail("%s", err.message);
     if (!model_find_family(inspection->checkpoint, &inspection->family, &inspection->problem))
         model_write_program(inspection->checkpoint, &options, &inspection->arena, &inspection->program, &inspection->problem);
+    if (!inspection->program && inspection->problem.code == SAMPAN_ENOMEM)
+        return cli_fail("%s", inspection->problem.message);
     const struct file *last = NULL;
     for (size_t i = 0; i < inspection->checkpoint->n_tensors; i++) {
         const struct checkpoint_tensor *tensor = &inspection->checkpoint->tensors[i];
@@ -280,6 +282,8 @@ static void json_program(struct inspection *inspection, bool whole)
     struct buffer text;
     buffer_init(&text, (size_t)64 << 20);
     program_print(inspection->program, whole, &text);
+    if (text.failed)
+        inspection->out.failed = text.failed;
     buffer_append_string(&inspection->out, ",\n\"program\": ");
     json_append_string(&inspection->out, text.data, text.length);
     buffer_free(&text);
@@ -381,6 +385,7 @@ static int run_inspect(const struct arguments *arguments)
     static struct inspection inspection;
     if (values[OPTION_ALL].count && !values[OPTION_PROGRAM].count)
         return cli_usage("--all goes with --program");
+    inspection = (struct inspection){0};
     arena_init(&inspection.arena, PROGRAM_MEMORY_LIMIT);
     buffer_init(&inspection.out, (size_t)1 << 30);
     int status = gather(&inspection, arguments);

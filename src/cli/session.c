@@ -68,6 +68,8 @@ int session_find_model(const struct arguments *arguments, struct buffer *path)
         buffer_append_string(path, DEFAULT_MODEL);
     else if (!find_beside_program(path))
         return cli_fail("no model was named and the default one (%s) is not here; ./run fetches it, or name a GGUF file or a model's folder", DEFAULT_MODEL);
+    if (path->failed == SAMPAN_ENOMEM)
+        return cli_fail("out of memory while looking for the model");
     if (path->failed)
         return cli_fail("the path of the model is longer than %d bytes", PATH_LIMIT);
     return EXIT_OK;
@@ -186,6 +188,10 @@ int session_answer(struct session *session, const struct sampan_request *request
         }
     }
     sampan_release(session->engine, id);
+    if (!code && (answer->text.failed || answer->tokens.failed)) {
+        code = answer->text.failed ? answer->text.failed : answer->tokens.failed;
+        cli_fail("keeping an answer: %s", error_code_name(code));
+    }
     if (answer->finish == SAMPAN_FINISH_NONE && code)
         session_fail();
     return code;

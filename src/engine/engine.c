@@ -203,9 +203,19 @@ int engine_next_event(struct engine *engine, uint64_t timeout_ns, struct engine_
     struct stream *stream = outbox_take_ready(&engine->outbox, timeout_ns, &progress);
     if (!stream)
         return error_set(err, SAMPAN_ETIMEOUT, "no stream had an event in time");
-    int status = stream_take_event(stream, &progress, event, err);
+    if (stream_take_event(stream, &progress, event, NULL)) {
+        /* What was to be told cannot be told again: the request ends, and its caller learns of it. */
+        *event = (struct engine_event){.request = stream->id,
+                                       .text = "",
+                                       .finish = FINISH_ERROR,
+                                       .stop_index = -1,
+                                       .eog_token = -1,
+                                       .code = SAMPAN_ENOMEM,
+                                       .message = "out of memory while making the text of an answer"};
+        outbox_give_up(&engine->outbox, stream, &engine->inbox);
+    }
     outbox_drop_reference(&engine->outbox, stream);
-    return status;
+    return 0;
 }
 
 int engine_descriptor(const struct engine *engine)

@@ -67,7 +67,7 @@ static void drop_reference(struct outbox *outbox, struct stream *stream)
 
 static void add_ready(struct outbox *outbox, struct stream *stream)
 {
-    if (stream->ready || stream->released)
+    if (stream->ready || stream->released || stream->given_up)
         return;
     stream->ready = true;
     stream->ready_previous = outbox->ready_last;
@@ -170,6 +170,15 @@ void outbox_release(struct outbox *outbox, uint64_t id, struct queue *inbox)
         send_cancel(stream, inbox);
         drop_reference(outbox, stream);
     }
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+void outbox_give_up(struct outbox *outbox, struct stream *stream, struct queue *inbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+    stream->given_up = true;
+    remove_ready(outbox, stream);
+    send_cancel(stream, inbox);
     pthread_mutex_unlock(&outbox->lock);
 }
 

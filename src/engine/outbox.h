@@ -37,6 +37,7 @@ void outbox_free(struct outbox *outbox); /* frees all streams; no other thread m
 int outbox_add(struct outbox *outbox, struct stream *stream, struct queue *inbox, uint64_t *id, struct error *err);
 void outbox_cancel(struct outbox *outbox, uint64_t id, struct queue *inbox);
 void outbox_release(struct outbox *outbox, uint64_t id, struct queue *inbox);
+void outbox_give_up(struct outbox *outbox, struct stream *stream, struct queue *inbox); /* the reader: no further events, and a cancel */
 
 /* The engine's side. */
 void outbox_publish(struct outbox *outbox, struct stream *stream);  /* shared = progress; an event is due */

@@ -76,6 +76,7 @@ struct stream {
     bool queued;    /* counts as waiting for its first admission */
     bool cancelled; /* the message is under way */
     bool released;
+    bool given_up; /* its last event was an error of making events: no further one comes */
     bool ready; /* in the list of streams with an event */
     struct stream *ready_previous, *ready_next;
 

@@ -750,6 +750,42 @@ static void every_allocation_may_fail_when_the_engine_is_made_and_a_request_acce
     simulation_free(simulation);
 }
 
+static void an_event_that_cannot_be_made_ends_its_request_and_nothing_else(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct simulation_options options = test_simulation();
+    bench_open(&bench, &options, NULL);
+    struct test_request request = test_request_simple(10, 1, 20);
+    request.request.ignore_eog = true;
+    int32_t failing = bench_submit(&bench, &request);
+    int32_t other = bench_submit(&bench, &request);
+    struct engine_event event = {0};
+    while (engine_turn(bench.engine, 0, NULL) > 0) {
+        if (bench.outcomes[failing].ended)
+            continue;
+        mem_fail_after(0); /* the text's first piece of memory */
+        if (engine_next_event(bench.engine, 0, &event, NULL) == 0 && event.request == bench.outcomes[failing].id) {
+            assert_int_equal(event.finish, FINISH_ERROR);
+            assert_int_equal(event.code, SAMPAN_ENOMEM);
+            assert_non_null(strstr(event.message, "out of memory"));
+            bench.outcomes[failing].ended = true;
+            mem_fail_after(-1);
+            break;
+        }
+        mem_fail_after(-1);
+    }
+    assert_true(bench.outcomes[failing].ended);
+    bench_run(&bench); /* no further event of the first: test_outcome_take would refuse it */
+    assert_true(bench.outcomes[other].ended);
+    assert_int_equal(bench.outcomes[other].n_tokens, 20);
+    engine_release(bench.engine, bench.outcomes[failing].id);
+    struct engine_statistics statistics;
+    engine_get_statistics(bench.engine, &statistics);
+    assert_int_equal(statistics.n_cancelled, 1);
+    bench_close(&bench);
+}
+
 static void the_descriptor_is_readable_while_an_event_waits(void **state)
 {
     (void)state;
@@ -830,6 +866,7 @@ int main(void)
         cmocka_unit_test(recurrent_state_is_refused_for_now),
         cmocka_unit_test(steps_allocate_nothing),
         cmocka_unit_test(every_allocation_may_fail_when_the_engine_is_made_and_a_request_accepted),
+        cmocka_unit_test(an_event_that_cannot_be_made_ends_its_request_and_nothing_else),
         cmocka_unit_test(the_descriptor_is_readable_while_an_event_waits),
         cmocka_unit_test(a_released_stream_is_cancelled_and_gives_no_event),
     };

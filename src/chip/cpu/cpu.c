@@ -37,23 +37,27 @@ static void cpu_describe(const struct chip *base, struct chip_description *descr
 
 static int cpu_probe(struct chip_description *descriptions, int max)
 {
-    struct machine *machine = max < 1 ? NULL : mem_alloc(sizeof *machine);
-    if (!machine)
+    if (max < 1)
         return 0;
-    machine_inspect(machine);
     const char *dialect = cpu_dialects[cpu_best_dialect()].name;
+    struct machine *machine = mem_alloc(sizeof *machine);
+    if (machine)
+        machine_inspect(machine);
     descriptions[0] = (struct chip_description){
         .guarantee = GUARANTEE_SPLIT,
-        .memory_total = machine->memory_total,
-        .memory_available = machine->memory_available,
+        .memory_total = machine ? machine->memory_total : 0,
+        .memory_available = machine ? machine->memory_available : 0,
         .block_tokens = CPU_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
         .gives_hidden_rows = true,
         .cache_type = TENSOR_F16,
     };
-    snprintf(descriptions[0].name, sizeof descriptions[0].name, "%s, %d worker%s, %s", machine->cpu_model, machine->n_usable, machine->n_usable == 1 ? "" : "s",
-             dialect);
+    if (machine)
+        snprintf(descriptions[0].name, sizeof descriptions[0].name, "%s, %d worker%s, %s", machine->cpu_model, machine->n_usable,
+                 machine->n_usable == 1 ? "" : "s", dialect);
+    else /* no memory to look closer: the chip is there all the same, or "auto" would quietly take another */
+        snprintf(descriptions[0].name, sizeof descriptions[0].name, "CPU, %s", dialect);
     snprintf(descriptions[0].numerics_id, sizeof descriptions[0].numerics_id, CPU_NUMERICS_FORMAT, dialect, CPU_NUMERICS_GENERATION);
     mem_free(machine);
     return 1;
