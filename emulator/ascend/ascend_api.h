@@ -299,6 +299,8 @@ aclnnStatus aclSetInputTensorAddr(aclOpExecutor *executor, size_t index, aclTens
 aclnnStatus aclSetOutputTensorAddr(aclOpExecutor *executor, size_t index, aclTensor *tensor, void *address);
 aclnnStatus aclSetTensorAddr(aclOpExecutor *executor, size_t index, aclTensor *tensor, void *address);
 aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *shape, uint64_t *elements);
+aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *source, int dstFormat, int additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize,
+                                                     int *actualFormat);
 aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray *shape, aclDataType dataType, uint64_t *elements);
 
 /* The emulator's own: figures of this process, by name: "calls" (exported functions called), "launches" (operators launched by the host), "copies", "replays",

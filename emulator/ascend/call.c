@@ -289,7 +289,7 @@ double call_time_ns(const struct call *call)
     double bytes = 0;
     for (size_t i = 0; i < call->n_values; i++)
         for (size_t j = 0; call->values[i].tensors && j < call->values[i].count; j++)
-            bytes += (double)tensor_count(&call->values[i].tensors[j]) * (double)type_size(call->values[i].tensors[j].type);
+            bytes += (double)tensor_count(&call->values[i].tensors[j]) * (double)type_bits(call->values[i].tensors[j].type) / 8;
     double memory = bytes / soc->bandwidth * 1e9, cube = 0;
     if (call->row->implementation->cube_operations)
         cube = call->row->implementation->cube_operations(call) / soc->cube_flops * 1e9;

@@ -33,7 +33,7 @@ struct settings {
     unsigned n_devices;
     uint64_t memory_bytes; /* of each device */
     bool version_81;       /* behave as CANN 8.1: a second aclInit is refused, ... */
-    bool verbose, fail_on_leak, quiet_leaks;
+    bool verbose, fail_on_leak, quiet_leaks, old_driver;
     unsigned hang_milliseconds, slow_milliseconds;
     uint64_t seed; /* 0: the order of sums depends on shapes alone; else on each launch as well */
     const char *trace_path;

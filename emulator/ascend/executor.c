@@ -23,6 +23,15 @@ static bool has_strided(const struct call *call)
     return false;
 }
 
+static int check_int4(const struct call *call)
+{
+    for (size_t i = 0; i < call->n_values && !call->row->implementation->int4; i++)
+        for (size_t j = 0; call->values[i].tensors && j < call->values[i].count; j++)
+            if (call->values[i].tensors[j].type == ACL_INT4)
+                return fail(ACLNN_PARAM_INVALID, "%s is int4, which this operator does not take", call->values[i].name);
+    return 0;
+}
+
 static uint64_t workspace_of(const struct call *call)
 {
     uint64_t bytes = call->row->implementation->workspace ? call->row->implementation->workspace(call) : 0;
@@ -34,8 +43,9 @@ static uint64_t workspace_of(const struct call *call)
 static bool is_empty(const struct call *call)
 {
     for (size_t i = 0; i < call->n_values; i++)
-        if (call->values[i].tensors && call->values[i].role != ROLE_INPUT && call->values[i].role != ROLE_OPTIONAL && tensor_count(call->values[i].tensors))
-            return false;
+        for (size_t j = 0; call->values[i].tensors && j < call->values[i].count; j++)
+            if (call->values[i].role != ROLE_INPUT && call->values[i].role != ROLE_OPTIONAL && tensor_count(&call->values[i].tensors[j]))
+                return false;
     return true;
 }
 
@@ -58,6 +68,8 @@ int operator_prepare(const struct operator_row *row, const struct argument *argu
     made->call.row = row;
     made->call.device = context->device;
     result = call_freeze(&made->call, arguments, n_arguments);
+    if (!result)
+        result = check_int4(&made->call);
     if (!result && row->implementation->check)
         result = row->implementation->check(&made->call);
     if (result) {

@@ -25,4 +25,5 @@ OPERATORS(NAME_ROW)
 MISSING_OPERATORS(NAME_OPERATOR)
 NAME(aclnnCalculateMatmulWeightSize)
 NAME(aclnnCalculateMatmulWeightSizeV2)
+NAME(aclnnNpuFormatCastCalculateSizeAndFormat)
 #endif

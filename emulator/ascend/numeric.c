@@ -68,8 +68,37 @@ float round_to_type(aclDataType type, float value)
     return type == ACL_BF16 ? bf16_to_float(float_to_bf16(value)) : value;
 }
 
+/* int4: two in a byte, the lower half first. */
+static int load_nibble(const struct tensor *tensor, int64_t element)
+{
+    int value = tensor->data[element / 2] >> (element % 2 ? 4 : 0) & 15;
+    return value >= 8 ? value - 16 : value;
+}
+
+static void store_nibble(const struct tensor *tensor, int64_t element, double value)
+{
+    int whole = value != value ? 0 : value <= -8 ? -8 : value >= 7 ? 7 : (int)value;
+    unsigned char *at = &tensor->data[element / 2];
+    *at = (unsigned char)(element % 2 ? (*at & 0x0F) | (whole & 15) << 4 : (*at & 0xF0) | (whole & 15));
+}
+
+int64_t element_whole(const struct tensor *tensor, int64_t element)
+{
+    if (tensor->type == ACL_INT4)
+        return load_nibble(tensor, element);
+    if (tensor->type == ACL_INT8)
+        return (int8_t)tensor->data[element];
+    if (tensor->type != ACL_INT64 && tensor->type != ACL_UINT64)
+        return (int64_t)element_load(tensor, element);
+    int64_t whole;
+    memcpy(&whole, tensor->data + (size_t)element * 8, 8);
+    return whole;
+}
+
 double element_load(const struct tensor *tensor, int64_t element)
 {
+    if (tensor->type == ACL_INT4)
+        return load_nibble(tensor, element);
     const unsigned char *at = tensor->data + (size_t)element * type_size(tensor->type);
     union {
         float f32;
@@ -107,6 +136,10 @@ static int64_t to_integer(double value, double low, double high)
 
 void element_store(const struct tensor *tensor, int64_t element, double value)
 {
+    if (tensor->type == ACL_INT4) {
+        store_nibble(tensor, element, value);
+        return;
+    }
     unsigned char *at = tensor->data + (size_t)element * type_size(tensor->type);
     float single = (float)value;
     uint16_t half = tensor->type == ACL_BF16 ? float_to_bf16(single) : float_to_half(single);

@@ -76,6 +76,7 @@ struct operator_implementation {
     int (*compute)(struct call *call);                  /* on the worker; 0 or a late code */
     double (*cube_operations)(const struct call *call); /* for the modelled time; NULL: memory-bound */
     uint64_t (*workspace)(const struct call *call);     /* NULL: 0 unless a tensor is strided */
+    bool int4;                                          /* takes tensors of int4 */
 };
 
 struct operator_row {
@@ -91,7 +92,7 @@ struct call {
     struct value *values;
     size_t n_values;
     struct device *device;
-    uint64_t order; /* seed of the order of sums; 0: canonical */
+    uint64_t order;                      /* seed of the order of sums; 0: canonical */
     uint64_t workspace, workspace_bytes; /* device address; scribbled over by every execution */
     void **scratch;
     size_t n_scratch;
@@ -118,7 +119,10 @@ double call_time_ns(const struct call *call);
 
 /* tensor.c */
 int64_t tensor_count(const struct tensor *tensor);
-size_t type_size(aclDataType type);
+size_t type_size(aclDataType type); /* bytes; 1 for int4, of which two lie in a byte: see type_bits */
+int type_bits(aclDataType type);
+bool type_listed(const char *types, const char *own);      /* a word of a list such as "f16 bf16" */
+struct tensor tensor_as_int4(const struct tensor *tensor); /* an INT32 tensor seen as the eight int4 in each element; others as they are */
 const char *type_name(aclDataType type);
 bool type_is_float(aclDataType type);
 bool tensor_is_contiguous(const struct tensor *tensor);
@@ -131,7 +135,8 @@ float half_to_float(uint16_t half);
 uint16_t float_to_half(float value);
 float bf16_to_float(uint16_t bits);
 uint16_t float_to_bf16(float value);
-double element_load(const struct tensor *tensor, int64_t element); /* element counted from the storage's start */
+double element_load(const struct tensor *tensor, int64_t element);   /* element counted from the storage's start */
+int64_t element_whole(const struct tensor *tensor, int64_t element); /* exact, of an integer type */
 void element_store(const struct tensor *tensor, int64_t element, double value);
 float round_to_type(aclDataType type, float value);                 /* through the type and back */
 int64_t element_at(const struct tensor *tensor, int64_t logical);   /* row-major index in the view -> element of the storage */

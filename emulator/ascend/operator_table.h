@@ -27,6 +27,7 @@ enum {
     BINARY_MAXIMUM,
     BINARY_MINIMUM,
     BINARY_POWER,
+    BINARY_POWER_OF_SCALAR,
     BINARY_EQUAL,
     BINARY_GREATER_EQUAL,
     BINARY_GREATER,
@@ -34,15 +35,47 @@ enum {
     REDUCE_SUM,
     REDUCE_MEAN,
     REDUCE_MAX,
+    REDUCE_LOG_SUM_EXP,
+    REDUCE_NORM,
+    RANK_TOP,
+    RANK_SORT,
+    RANK_INDICES,
+    ACTIVATION_LEAKY_RELU,
+    ACTIVATION_ELU,
+    ACTIVATION_HARD_SIGMOID,
+    ACTIVATION_HARD_SWISH,
+    ACTIVATION_SOFTPLUS,
+    ACTIVATION_THRESHOLD,
+    ACTIVATION_SWISH,
+    ACTIVATION_FAST_GELU,
+    ACTIVATION_LOGICAL_NOT,
+    REMAP_REPEAT,
+    REMAP_EXPAND,
+    REMAP_REPEAT_INTERLEAVE,
+    REMAP_ROLL,
+    REMAP_PAD,
+    REMAP_REFLECT,
+    REMAP_LOWER,
+    REMAP_UPPER,
+    REMAP_NEAREST,
+    REMAP_GATHER,
+    WINDOW_MEAN,
+    WINDOW_MAX,
+    WINDOW_PATCHES,
 };
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
-    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
-    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(clamp)         \
-        IMPLEMENTATION(concatenate) IMPLEMENTATION(copy) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(gather) IMPLEMENTATION(index_copy)  \
-            IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(reduce)                      \
-                IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(slice)                    \
-                    IMPLEMENTATION(softmax) IMPLEMENTATION(swiglu) IMPLEMENTATION(topk) IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz)
+    IMPLEMENTATION(activation)                                                                                                                                 \
+    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
+        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
+            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
+                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(index_copy)                 \
+                    IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(one_hot)       \
+                        IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking)      \
+                            IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary)            \
+                                IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice)                     \
+                                    IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu) IMPLEMENTATION(triangular_solve)                      \
+                                        IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
 #define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
@@ -59,24 +92,44 @@ enum {
         (I64, innerPrecise), (I64, blockSize), (I64, antiquantMode), (FLAG, softmaxLseFlag), (I64, keyAntiquantMode), (I64, valueAntiquantMode)
 #define ATTENTION_OUTPUTS (OUT, attentionOut), (OPTOUT, softmaxLse)
 
+#define QUANT_LIMITS "no K-groups of int8 with int4, no yScale, x1Offset, yOffset"
+#define QUANT_ARGUMENTS                                                                                                                                        \
+    (IN, x1), (IN, x2), (OPT, x1Scale), (IN, x2Scale), (OPT, yScale), (OPT, x1Offset), (OPT, x2Offset), (OPT, yOffset), (OPT, bias), (FLAG, transposeX1),      \
+        (FLAG, transposeX2), (I64, groupSize), (OUT, out)
+#define WEIGHT_QUANT_LIMITS "two dimensions (310P's batches are refused)"
+#define WEIGHT_QUANT_INPUTS                                                                                                                                    \
+    (IN, x), (IN, weight), (IN, antiquantScale), (OPT, antiquantOffsetOptional), (OPT, quantScaleOptional), (OPT, quantOffsetOptional), (OPT, biasOptional)
+
 #define OPERATORS(ROW)                                                                                                                                         \
     ROW(Mm, SOC_ALL, matmul, 0, NULL, (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))                                                                  \
     ROW(Matmul, SOC_ALL, matmul, 1, NULL, (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))                                                              \
     ROW(BatchMatMul, SOC_ALL, matmul, 2, NULL, (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))                                                         \
     ROW(MatmulWeightNz, SOC_ALL, matmul, 3, "view dims of mat2: logical 2-D or physical 4-D", (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))          \
+    ROW(BatchMatMulWeightNz, SOC_A2 | SOC_A3 | SOC_950, matmul, 4, "view dims of mat2: logical 3-D or physical 5-D", (IN, self), (IN, mat2), (OUT, out),       \
+        (I8, cubeMathType))                                                                                                                                    \
+    ROW(Mv, SOC_ALL, matmul, 5, NULL, (IN, self), (IN, vec), (OUT, out), (I8, cubeMathType))                                                                   \
+    ROW(Addmm, SOC_ALL, matmul, 6, NULL, (IN, self), (IN, mat1), (IN, mat2), (SCALAR, beta), (SCALAR, alpha), (OUT, out), (I8, cubeMathType))                  \
     ROW(TransMatmulWeight, SOC_ALL, weight_nz, 0, NULL, (REF, mmWeightRef))                                                                                    \
-    ROW(QuantMatmulV4, SOC_ALL, quant_matmul, 4, "int8, scale f32 or bf16 per channel or tensor, with or without per-token scale; no u64 scale, int4, \
-        offsets or groups",                                                                                                                                    \
-        (IN, x1), (IN, x2), (IN, scale), (OPT, offset), (OPT, pertokenScaleOptional), (OPT, bias), (FLAG, transposeX1), (FLAG, transposeX2), (OUT, out))       \
-    ROW(QuantMatmulV5, SOC_ALL, quant_matmul, 5, "int8, scale f32 or bf16 per channel or tensor, with or without per-token scale; no u64 scale, int4, \
-        offsets or groups",                                                                                                                                    \
-        (IN, x1), (IN, x2), (OPT, x1Scale), (IN, x2Scale), (OPT, yScale), (OPT, x1Offset), (OPT, x2Offset), (OPT, yOffset), (OPT, bias), (FLAG, transposeX1),  \
-        (FLAG, transposeX2), (I64, groupSize), (OUT, out))                                                                                                     \
-    ROW(QuantMatmulWeightNz, SOC_ALL, quant_matmul, 6, "int8, scale f32 or bf16 per channel or tensor, with or without per-token scale; no u64 scale, \
-        int4, offsets or groups",                                                                                                                              \
-        (IN, x1), (IN, x2), (OPT, x1Scale), (IN, x2Scale), (OPT, yScale), (OPT, x1Offset), (OPT, x2Offset), (OPT, yOffset), (OPT, bias), (FLAG, transposeX1),  \
-        (FLAG, transposeX2), (I64, groupSize), (OUT, out))                                                                                                     \
-    ROW(DynamicQuant, SOC_ALL, dynamic_quant, 0, "int8 output", (IN, x), (OPT, smoothScalesOptional), (OUT, yOut), (OUT, scaleOut))                            \
+    ROW(NpuFormatCast, SOC_ALL, format_cast, 0, "ND to FRACTAL_NZ and back", (IN, srcTensor), (OUT, dstTensor))                                                \
+    ROW(QuantMatmulV3, SOC_ALL, quant_matmul, 3, NULL, (IN, x1), (IN, x2), (IN, scale), (OPT, offset), (OPT, bias), (FLAG, transposeX1), (FLAG, transposeX2),  \
+        (OUT, out))                                                                                                                                            \
+    ROW(QuantMatmulV4, SOC_ALL, quant_matmul, 4, NULL, (IN, x1), (IN, x2), (IN, scale), (OPT, offset), (OPT, pertokenScaleOptional), (OPT, bias),              \
+        (FLAG, transposeX1), (FLAG, transposeX2), (OUT, out))                                                                                                  \
+    ROW(QuantMatmulV5, SOC_ALL, quant_matmul, 5, QUANT_LIMITS, QUANT_ARGUMENTS)                                                                                \
+    ROW(QuantMatmulWeightNz, SOC_ALL, quant_matmul, 6, QUANT_LIMITS, QUANT_ARGUMENTS)                                                                          \
+    ROW(TransQuantParamV2, SOC_ALL, pack_scale, 0, NULL, (IN, scale), (OPT, offset), (OUT, out))                                                               \
+    ROW(WeightQuantBatchMatmulV2, SOC_ALL, weight_quant, 2, WEIGHT_QUANT_LIMITS, WEIGHT_QUANT_INPUTS, (I32, antiquantGroupSize), (OUT, y))                     \
+    ROW(WeightQuantBatchMatmulV3, SOC_A2 | SOC_A3 | SOC_950, weight_quant, 3, WEIGHT_QUANT_LIMITS, WEIGHT_QUANT_INPUTS, (I32, antiquantGroupSize),             \
+        (I32, innerPrecise), (OUT, y))                                                                                                                         \
+    ROW(ConvertWeightToINT4Pack, SOC_ALL & ~SOC_310P, pack_int4, 0, NULL, (IN, weight), (OUT, weightInt4Pack))                                                 \
+    ROW(DynamicQuant, SOC_ALL, dynamic_quant, 1, NULL, (IN, x), (OPT, smoothScalesOptional), (OUT, yOut), (OUT, scaleOut))                                     \
+    ROW(DynamicQuantV2, SOC_ALL, dynamic_quant, 2, NULL, (IN, x), (OPT, smoothScalesOptional), (OPT, groupIndexOptional), (I64, dstType), (OUT, yOut),         \
+        (OUT, scaleOut), (OPTOUT, offsetOut))                                                                                                                  \
+    ROW(AscendQuant, SOC_ALL & ~SOC_950, given_quant, 1, NULL, (IN, x), (IN, scale), (OPT, offset), (FLAG, sqrtMode), (TEXT, roundMode), (I32, dstType),       \
+        (OUT, y))                                                                                                                                              \
+    ROW(AscendQuantV3, SOC_ALL, given_quant, 3, NULL, (IN, x), (IN, scale), (OPT, offset), (FLAG, sqrtMode), (TEXT, roundMode), (I32, dstType), (I32, axis),   \
+        (OUT, y))                                                                                                                                              \
+    ROW(AscendAntiQuant, SOC_ALL & ~SOC_950, given_quant, 0, NULL, (IN, x), (IN, scale), (OPT, offset), (I64, dstType), (FLAG, sqrtMode), (OUT, y))            \
     ROW(RmsNorm, SOC_ALL, rms_norm, 0, NULL, (IN, x), (IN, gamma), (REAL, epsilon), (OUT, yOut), (OUT, rstdOut))                                               \
     ROW(AddRmsNorm, SOC_ALL, add_rms_norm, 0, NULL, (IN, x1), (IN, x2), (IN, gamma), (REAL, epsilon), (OUT, yOut), (OPTOUT, rstdOut), (OPTOUT, xOut))          \
     ROW(InplaceAddRmsNorm, SOC_ALL, add_rms_norm, 1, NULL, (REF, x1Ref), (REF, x2Ref), (IN, gamma), (REAL, epsilon), (OUT, rstdOut))                           \
@@ -97,9 +150,12 @@ enum {
     ROW(FusedInferAttentionScoreV5, SOC_A2 | SOC_A3 | SOC_950, attention, 5, ATTENTION_LIMITS ", qStartIdx or kvStartIdx", ATTENTION_INPUTS, ATTENTION_ROPE,   \
         (OPT, dequantScaleQueryOptional), (OPT, learnableSinkOptional), (OPTINTS, qStartIdxOptional), (OPTINTS, kvStartIdxOptional), ATTENTION_ATTRIBUTES,     \
         (I64, queryQuantMode), (I64, pseType), ATTENTION_OUTPUTS)                                                                                              \
-    ROW(ScatterPaKvCache, SOC_A2 | SOC_A3, scatter_kv, 0, "cacheMode Norm, scatterMode None", (IN, key), (REF, keyCacheRef), (IN, slotMapping), (IN, value),   \
-        (REF, valueCacheRef), (OPT, compressLensOptional), (OPT, compressSeqOffsetOptional), (OPT, seqLensOptional), (OPTTEXT, cacheModeOptional),             \
-        (OPTTEXT, scatterModeOptional), (OPTINTS, stridesOptional), (OPTINTS, offsetsOptional))                                                                \
+    ROW(InterleaveRope, SOC_A2 | SOC_A3, interleave_rope, 0, NULL, (IN, x), (IN, cos), (IN, sin), (OUT, out))                                                  \
+    ROW(ScatterPaKvCache, SOC_A2 | SOC_A3, scatter_kv, 0, "cacheMode Norm and PA_NZ, scatterMode None and Nct", (IN, key), (REF, keyCacheRef),                 \
+        (IN, slotMapping), (IN, value), (REF, valueCacheRef), (OPT, compressLensOptional), (OPT, compressSeqOffsetOptional), (OPT, seqLensOptional),           \
+        (OPTTEXT, cacheModeOptional), (OPTTEXT, scatterModeOptional), (OPTINTS, stridesOptional), (OPTINTS, offsetsOptional))                                  \
+    ROW(ScatterNdUpdate, SOC_ALL & ~SOC_310P, scatter_nd, 0, NULL, (REF, varRef), (IN, indices), (IN, updates))                                                \
+    ROW(InplaceScatterUpdate, SOC_ALL & ~SOC_310P, scatter_update, 0, NULL, (REF, data), (IN, indices), (IN, updates), (I64, axis))                            \
     ROW(InplaceIndexCopy, SOC_A2 | SOC_A3 | SOC_950, index_copy, 0, NULL, (REF, selfRef), (I64, dim), (IN, index), (IN, source))                               \
     ROW(Embedding, SOC_ALL, gather, 0, NULL, (IN, weight), (IN, indices), (OUT, out))                                                                          \
     ROW(GatherV2, SOC_ALL, gather, 1, NULL, (IN, self), (I64, dim), (IN, index), (OUT, out))                                                                   \
@@ -163,44 +219,84 @@ enum {
     ROW(Mean, SOC_ALL, reduce, REDUCE_MEAN, NULL, (IN, self), (INTS, dim), (FLAG, keepDim), (TYPE, dtype), (OUT, out))                                         \
     ROW(Amax, SOC_ALL, reduce, REDUCE_MAX, NULL, (IN, self), (INTS, dim), (FLAG, keepDim), (OUT, out))                                                         \
     ROW(ArgMax, SOC_ALL, arg_max, 0, NULL, (IN, self), (I64, dim), (FLAG, keepdim), (OUT, out))                                                                \
-    ROW(Topk, SOC_ALL, topk, 0, NULL, (IN, self), (I64, k), (I64, dim), (FLAG, largest), (FLAG, sorted), (OUT, valuesOut), (OUT, indicesOut))
+    ROW(Topk, SOC_ALL, ranking, RANK_TOP, NULL, (IN, self), (I64, k), (I64, dim), (FLAG, largest), (FLAG, sorted), (OUT, valuesOut), (OUT, indicesOut))        \
+    ROW(GemmaRmsNorm, SOC_ALL & ~SOC_310P, rms_norm, 1, NULL, (IN, x), (IN, gamma), (REAL, epsilon), (OUT, yOut), (OUT, rstdOut))                              \
+    ROW(GroupNorm, SOC_ALL, group_norm, 0, NULL, (IN, self), (OPT, gamma), (OPT, beta), (I64, N), (I64, C), (I64, HxW), (I64, group), (REAL, eps), (OUT, out), \
+        (OUT, meanOut), (OUT, rstdOut))                                                                                                                        \
+    ROW(Norm, SOC_ALL, reduce, REDUCE_NORM, NULL, (IN, self), (SCALAR, pScalar), (INTS, dim), (FLAG, keepDim), (OUT, out))                                     \
+    ROW(LogSumExp, SOC_ALL, reduce, REDUCE_LOG_SUM_EXP, NULL, (IN, self), (INTS, dim), (FLAG, keepDim), (OUT, out))                                            \
+    ROW(Max, SOC_ALL, reduce, REDUCE_MAX, NULL, (IN, self), (OUT, out))                                                                                        \
+    ROW(MaxDim, SOC_ALL, arg_max, 1, NULL, (IN, self), (I64, dim), (FLAG, keepdim), (OUT, out), (OUT, indices))                                                \
+    ROW(Sort, SOC_ALL, ranking, RANK_SORT, NULL, (IN, self), (FLAG, stable), (I64, dim), (FLAG, descending), (OUT, valuesOut), (OUT, indicesOut))              \
+    ROW(Argsort, SOC_ALL, ranking, RANK_INDICES, NULL, (IN, self), (I64, dim), (FLAG, descending), (OUT, out))                                                 \
+    ROW(Cumsum, SOC_ALL, cumsum, 0, NULL, (IN, self), (I64, dim), (TYPE, dtype), (OUT, out))                                                                   \
+    ROW(LeakyRelu, SOC_ALL & ~SOC_310P, activation, ACTIVATION_LEAKY_RELU, NULL, (IN, self), (SCALAR, negativeSlope), (OUT, out))                              \
+    ROW(Elu, SOC_ALL, activation, ACTIVATION_ELU, NULL, (IN, self), (SCALAR, alpha), (SCALAR, scale), (SCALAR, inputScale), (OUT, out))                        \
+    ROW(Hardsigmoid, SOC_ALL & ~SOC_310P, activation, ACTIVATION_HARD_SIGMOID, NULL, (IN, self), (OUT, out))                                                   \
+    ROW(Hardswish, SOC_ALL & ~SOC_310P, activation, ACTIVATION_HARD_SWISH, NULL, (IN, self), (OUT, out))                                                       \
+    ROW(Softplus, SOC_ALL & ~SOC_950, activation, ACTIVATION_SOFTPLUS, NULL, (IN, self), (SCALAR, beta), (SCALAR, threshold), (OUT, out))                      \
+    ROW(InplaceThreshold, SOC_ALL & ~SOC_310P, activation, ACTIVATION_THRESHOLD, NULL, (REF, selfRef), (SCALAR, threshold), (SCALAR, value))                   \
+    ROW(Swish, SOC_ALL, activation, ACTIVATION_SWISH, NULL, (IN, self), (OPTSCALAR, betaOptional), (OUT, out))                                                 \
+    ROW(FastGelu, SOC_ALL & ~SOC_310P, activation, ACTIVATION_FAST_GELU, NULL, (IN, self), (OUT, out))                                                         \
+    ROW(LogicalNot, SOC_ALL, activation, ACTIVATION_LOGICAL_NOT, NULL, (IN, self), (OUT, out))                                                                 \
+    ROW(GeGluV3, SOC_ALL, geglu, 0, NULL, (IN, self), (I64, dim), (I64, approximate), (FLAG, activateLeft), (OUT, out), (OUT, outGelu))                        \
+    ROW(SWhere, SOC_ALL, choice, 0, NULL, (IN, condition), (IN, self), (IN, other), (OUT, out))                                                                \
+    ROW(InplaceMaskedFillScalar, SOC_ALL, choice, 1, NULL, (REF, selfRef), (IN, mask), (SCALAR, value))                                                        \
+    ROW(InplaceMaskedFillTensor, SOC_ALL & ~SOC_310P, choice, 2, NULL, (REF, selfRef), (IN, mask), (IN, value))                                                \
+    ROW(PowTensorTensor, SOC_ALL, binary, BINARY_POWER, NULL, (IN, self), (IN, other), (OUT, out))                                                             \
+    ROW(PowScalarTensor, SOC_ALL, binary, BINARY_POWER_OF_SCALAR, NULL, (SCALAR, other), (IN, self), (OUT, out))                                               \
+    ROW(InplacePowTensorTensor, SOC_ALL, binary, BINARY_POWER, NULL, (REF, selfRef), (IN, other))                                                              \
+    ROW(Repeat, SOC_ALL, remap, REMAP_REPEAT, NULL, (IN, self), (INTS, repeats), (OUT, out))                                                                   \
+    ROW(RepeatInterleaveIntWithDim, SOC_ALL & ~SOC_310P, remap, REMAP_REPEAT_INTERLEAVE, NULL, (IN, self), (I64, repeats), (I64, dim), (I64, outputSize),      \
+        (OUT, out))                                                                                                                                            \
+    ROW(Expand, SOC_ALL, remap, REMAP_EXPAND, NULL, (IN, self), (INTS, size), (OUT, out))                                                                      \
+    ROW(Roll, SOC_ALL, remap, REMAP_ROLL, NULL, (IN, x), (INTS, shifts), (INTS, dims), (OUT, out))                                                             \
+    ROW(ConstantPadNd, SOC_ALL, remap, REMAP_PAD, NULL, (IN, self), (INTS, pad), (SCALAR, value), (OUT, out))                                                  \
+    ROW(ReflectionPad1d, SOC_ALL, remap, REMAP_REFLECT, NULL, (IN, self), (INTS, padding), (OUT, out))                                                         \
+    ROW(Tril, SOC_ALL & ~SOC_310P, remap, REMAP_LOWER, NULL, (IN, self), (I64, diagonal), (OUT, out))                                                          \
+    ROW(Triu, SOC_ALL, remap, REMAP_UPPER, NULL, (IN, self), (I64, diagonal), (OUT, out))                                                                      \
+    ROW(InplaceTril, SOC_ALL & ~SOC_310P, remap, REMAP_LOWER, NULL, (REF, selfRef), (I64, diagonal))                                                           \
+    ROW(InplaceTriu, SOC_ALL, remap, REMAP_UPPER, NULL, (REF, selfRef), (I64, diagonal))                                                                       \
+    ROW(UpsampleNearest2d, SOC_ALL, remap, REMAP_NEAREST, NULL, (IN, self), (INTS, outputSize), (OUT, out))                                                    \
+    ROW(Gather, SOC_A2 | SOC_A3, remap, REMAP_GATHER, NULL, (IN, self), (I64, dim), (IN, index), (OUT, out))                                                   \
+    ROW(Stack, SOC_ALL, concatenate, 1, NULL, (INLIST, tensors), (I64, dim), (OUT, out))                                                                       \
+    ROW(SplitWithSize, SOC_ALL & ~SOC_310P, split, 0, NULL, (IN, self), (INTS, splitSize), (I64, dim), (OUTLIST, out))                                         \
+    ROW(InplaceIndexFillTensor, SOC_ALL & ~SOC_310P, index_fill, 0, NULL, (REF, selfRef), (I64, dim), (INTS, index), (SCALAR, value))                          \
+    ROW(OneHot, SOC_ALL, one_hot, 0, NULL, (IN, self), (I32, numClasses), (IN, onValue), (IN, offValue), (I64, axis), (OUT, out))                              \
+    ROW(Convolution, SOC_ALL, convolution, 0, "1-D and 2-D", (IN, input), (IN, weight), (OPT, bias), (INTS, stride), (INTS, padding), (INTS, dilation),        \
+        (FLAG, transposed), (INTS, outputPadding), (I64, groups), (OUT, output), (I8, cubeMathType))                                                           \
+    ROW(AvgPool2d, SOC_ALL, windows, WINDOW_MEAN, NULL, (IN, self), (INTS, kernelSize), (INTS, strides), (INTS, paddings), (FLAG, ceilMode),                   \
+        (FLAG, countIncludePad), (I64, divisorOverride), (I8, cubeMathType), (OUT, out))                                                                       \
+    ROW(MaxPool, SOC_ALL & ~SOC_310P, windows, WINDOW_MAX, "autoPad 0", (IN, self), (INTS, kernelShape), (INTS, strides), (I64, autoPad), (INTS, pads),        \
+        (INTS, dilations), (I64, ceilMode), (OUT, out))                                                                                                        \
+    ROW(Im2col, SOC_ALL & ~SOC_310P, windows, WINDOW_PATCHES, NULL, (IN, self), (INTS, kernelSize), (INTS, dilation), (INTS, padding), (INTS, stride),         \
+        (OUT, out))                                                                                                                                            \
+    ROW(TriangularSolve, SOC_ALL & ~SOC_310P, triangular_solve, 0, NULL, (IN, self), (IN, A), (FLAG, upper), (FLAG, transpose), (FLAG, unitriangular),         \
+        (OUT, xOut), (OUT, mOut))                                                                                                                              \
+    ROW(SoftmaxCrossEntropyWithLogits, SOC_ALL, cross_entropy, 0, NULL, (IN, features), (IN, labels), (OUT, loss), (OUT, backprop))
 
 #define MISSING_OPERATORS(MISSING)                                                                                                                             \
-    MISSING(Addmm)                                                                                                                                             \
-    MISSING(BatchMatMulWeightNz) MISSING(Mv) MISSING(QuantMatmulV3) MISSING(TransQuantParamV2) MISSING(WeightQuantBatchMatmulV2) MISSING(                      \
-        WeightQuantBatchMatmulV3) MISSING(GroupedMatmulV4) MISSING(GroupedMatmulV5) MISSING(GroupedMatmulWeightNz) MISSING(GroupedMatmulSwigluQuant)           \
-        MISSING(AddRmsNormCast) MISSING(RmsNormQuant) MISSING(AddRmsNormQuant) MISSING(AddRmsNormDynamicQuant) MISSING(GemmaRmsNorm) MISSING(AddLayerNorm)     \
-            MISSING(GroupNorm) MISSING(InterleaveRope) MISSING(KvRmsNormRopeCache) MISSING(IncreFlashAttentionV4) MISSING(PromptFlashAttentionV3)              \
-                MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING( \
-                    SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceScatterUpdate) MISSING(ScatterNdUpdate) \
-                    MISSING(InplaceQuantScatter) MISSING(FastGelu) MISSING(Swish) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2)                    \
-                        MISSING(SwiGluQuantV2) MISSING(DynamicQuantV2) MISSING(DynamicQuantV3) MISSING(AscendQuantV3) MISSING(AscendQuant)                     \
-                            MISSING(AscendAntiQuant) MISSING(MoeGatingTopK) MISSING(MoeGatingTopKSoftmax) MISSING(MoeGatingTopKSoftmaxV2)                      \
-                                MISSING(MoeInitRoutingV2) MISSING(MoeInitRoutingV3) MISSING(MoeInitRoutingQuantV2) MISSING(MoeFinalizeRoutingV2)               \
-                                    MISSING(MoeTokenPermute) MISSING(MoeTokenUnpermute) MISSING(MoeComputeExpertTokens) MISSING(MoeDistributeDispatchV2)       \
-                                        MISSING(MoeDistributeCombineV2) MISSING(Gather) MISSING(Index) MISSING(SplitWithSize) MISSING(Stack) MISSING(Max)      \
-                                            MISSING(MaxDim) MISSING(Sort) MISSING(Argsort) MISSING(Cumsum) MISSING(Tril) MISSING(Triu) MISSING(InplaceTril)    \
-                                                MISSING(InplaceMaskedFillScalar) MISSING(InplaceMaskedFillTensor) MISSING(Repeat)                              \
-                                                    MISSING(RepeatInterleaveIntWithDim) MISSING(Expand) MISSING(PowTensorTensor) MISSING(LogicalNot)           \
-                                                        MISSING(SWhere) MISSING(ConstantPadNd) MISSING(LogSumExp) MISSING(Nonzero) MISSING(OneHot)             \
-                                                            MISSING(ApplyTopKTopP) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial)      \
-                                                                MISSING(SimThreadExponential) MISSING(InplaceUniform) MISSING(Norm) MISSING(GeGluV3)           \
-                                                                    MISSING(LeakyRelu) MISSING(Elu) MISSING(Hardsigmoid) MISSING(Hardswish) MISSING(Softplus)  \
-                                                                        MISSING(InplaceThreshold) MISSING(PowScalarTensor) MISSING(InplacePowTensorTensor)     \
-                                                                            MISSING(Roll) MISSING(InplaceIndexFillTensor) MISSING(ReflectionPad1d)             \
-                                                                                MISSING(Im2col) MISSING(UpsampleNearest2d) MISSING(InplaceTriu)                \
-                                                                                    MISSING(Convolution) MISSING(AvgPool2d) MISSING(MaxPool)                   \
-                                                                                        MISSING(TriangularSolve) MISSING(SoftmaxCrossEntropyWithLogits)        \
-                                                                                            MISSING(NpuFormatCast)                                             \
-                                                                                                MISSING(NpuFormatCastCalculateSizeAndFormat)                   \
-                                                                                                    MISSING(ConvertWeightToINT4Pack) MISSING(GroupedMatmul)    \
-                                                                                                        MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3)      \
-                                                                                                            MISSING(GroupedMatmulSwigluQuantV2)                \
-                                                                                                                MISSING(GroupedMatmulSwigluQuantWeightNZ)      \
-                                                                                                                    MISSING(GroupedMatmulFinalizeRouting)      \
-                                                                                                                        MISSING(IncreFlashAttention)           \
-                                                                                                                            MISSING(IncreFlashAttentionV2)     \
-                                                                                                                                MISSING(IncreFlashAttentionV3)
+                                                                                                                                                               \
+    MISSING(GroupedMatmulV4)                                                                                                                                   \
+    MISSING(GroupedMatmulV5)                                                                                                                                   \
+    MISSING(GroupedMatmulWeightNz)                                                                                                                             \
+    MISSING(GroupedMatmulSwigluQuant)                                                                                                                          \
+    MISSING(AddRmsNormCast)                                                                                                                                    \
+    MISSING(RmsNormQuant) MISSING(AddRmsNormQuant) MISSING(AddRmsNormDynamicQuant) MISSING(AddLayerNorm) MISSING(KvRmsNormRopeCache)                           \
+        MISSING(IncreFlashAttentionV4) MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz)            \
+            MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention)                        \
+                MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2)         \
+                    MISSING(DynamicQuantV3) MISSING(MoeGatingTopK) MISSING(MoeGatingTopKSoftmax) MISSING(MoeGatingTopKSoftmaxV2) MISSING(MoeInitRoutingV2)     \
+                        MISSING(MoeInitRoutingV3) MISSING(MoeInitRoutingQuantV2) MISSING(MoeFinalizeRoutingV2) MISSING(MoeTokenPermute)                        \
+                            MISSING(MoeTokenUnpermute) MISSING(MoeComputeExpertTokens) MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2)        \
+                                MISSING(Index)                                                                                                                 \
+                                                                                                                                                               \
+                                    MISSING(Nonzero) MISSING(ApplyTopKTopP) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial)             \
+                                        MISSING(SimThreadExponential) MISSING(InplaceUniform)                                                                  \
+                                                                                                                                                               \
+                                            MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)       \
+                                                MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)   \
+                                                    MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
 
 /* FOR_EACH(MACRO, (a, b), (c, d)) is MACRO(a, b) MACRO(c, d): at most 250 arguments. */
 #define EXPAND(...) EXPAND_3(EXPAND_3(EXPAND_3(EXPAND_3(__VA_ARGS__))))
@@ -219,6 +315,9 @@ enum {
 #define PARAMETER_OPTOUT(name) aclTensor *name,
 #define PARAMETER_REF(name) aclTensor *name,
 #define PARAMETER_INLIST(name) const aclTensorList *name,
+#define PARAMETER_OPTLIST(name) const aclTensorList *name,
+#define PARAMETER_OUTLIST(name) aclTensorList *name,
+#define PARAMETER_OPTOUTLIST(name) aclTensorList *name,
 #define PARAMETER_SCALAR(name) const aclScalar *name,
 #define PARAMETER_OPTSCALAR(name) const aclScalar *name,
 #define PARAMETER_INTS(name) const aclIntArray *name,
@@ -227,6 +326,7 @@ enum {
 #define PARAMETER_OPTTEXT(name) const char *name,
 #define PARAMETER_I64(name) int64_t name,
 #define PARAMETER_I8(name) int8_t name,
+#define PARAMETER_I32(name) int32_t name,
 #define PARAMETER_REAL(name) double name,
 #define PARAMETER_FLAG(name) bool name,
 #define PARAMETER_TYPE(name) aclDataType name,

@@ -80,6 +80,7 @@ static void read_settings(void)
     settings.version_81 = version && !strcmp(version, "8.1");
 #endif
     settings.verbose = read_number("ASCEND_EMULATOR_VERBOSE", 0) != 0;
+    settings.old_driver = read_number("ASCEND_EMULATOR_OLD_DRIVER", 0) != 0;
     const char *leaks = getenv("ASCEND_EMULATOR_LEAKS");
     settings.fail_on_leak = leaks && !strcmp(leaks, "fail");
     settings.quiet_leaks = leaks && !strcmp(leaks, "quiet");

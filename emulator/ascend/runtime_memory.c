@@ -58,6 +58,8 @@ static int allocate(void **pointer, size_t size, aclrtMemMallocPolicy policy, bo
     if (!pointer || !size)
         return fail(ACL_INVALID_PARAM, pointer ? "size is 0" : "devPtr is NULL");
     *pointer = NULL;
+    if ((unsigned)policy > 7 && policy != 0x100 && policy != 0x1000 && policy != 0x100000)
+        return fail(ACL_INVALID_PARAM, "policy is 0x%x; one of 0 to 7 is expected, combinations go to aclrtMallocWithCfg", (unsigned)policy);
     if (size > (size_t)1 << 46)
         return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %zu bytes asked for", context->device->index, size);
     uint64_t charged = round_up(size, 32) + (guard && emulator_settings()->soc.family != SOC_950 ? 32 : 0);

@@ -27,6 +27,11 @@ size_t type_size(aclDataType type)
     }
 }
 
+int type_bits(aclDataType type)
+{
+    return type == ACL_INT4 ? 4 : 8 * (int)type_size(type);
+}
+
 const char *type_name(aclDataType type)
 {
     static const struct {
@@ -77,24 +82,49 @@ uint64_t tensor_bytes(const struct tensor *tensor)
         int64_t elements = 1;
         for (unsigned i = 0; i < tensor->n_storage; i++)
             elements *= tensor->storage[i];
-        return (uint64_t)elements * type_size(tensor->type);
+        return (uint64_t)(elements * type_bits(tensor->type) + 7) / 8;
     }
     for (unsigned i = 0; i < tensor->n_dims; i++) {
         if (!tensor->dims[i])
             return 0;
         last += (tensor->dims[i] - 1) * tensor->strides[i];
     }
-    return (uint64_t)(last + 1) * type_size(tensor->type);
+    return (uint64_t)((last + 1) * type_bits(tensor->type) + 7) / 8;
+}
+
+struct tensor tensor_as_int4(const struct tensor *tensor)
+{
+    struct tensor view = *tensor;
+    if (tensor->type != ACL_INT32 || !tensor->n_dims)
+        return view;
+    view.type = ACL_INT4;
+    view.offset *= 8;
+    unsigned inner = tensor->n_dims - 1;
+    for (unsigned d = 0; d < tensor->n_dims; d++)
+        if (tensor->strides[d] == 1 && tensor->dims[d] != 1)
+            inner = d;
+    for (unsigned d = 0; d < tensor->n_dims; d++)
+        view.strides[d] *= d == inner ? 1 : 8;
+    view.dims[inner] *= 8;
+    if (view.n_storage)
+        view.storage[view.n_storage - 1] *= 8;
+    return view;
+}
+
+bool type_listed(const char *types, const char *own)
+{
+    size_t length = strlen(own);
+    for (const char *at = types; (at = strstr(at, own)); at += length)
+        if ((at == types || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
+            return true;
+    return false;
 }
 
 int check_type(const struct tensor *tensor, const char *name, const char *types)
 {
-    const char *own = type_name(tensor->type);
-    size_t length = strlen(own);
-    for (const char *at = types; (at = strstr(at, own)); at += length)
-        if ((at == types || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
-            return 0;
-    return fail(ACLNN_PARAM_INVALID, "%s is %s; %s takes %s", name, own, emulator_settings()->soc.name, types);
+    return type_listed(types, type_name(tensor->type))
+               ? 0
+               : fail(ACLNN_PARAM_INVALID, "%s is %s; %s takes %s", name, type_name(tensor->type), emulator_settings()->soc.name, types);
 }
 
 static bool fill_tensor(struct tensor *tensor, const int64_t *dims, uint64_t n_dims, aclDataType type, const int64_t *strides, int64_t offset, aclFormat format,

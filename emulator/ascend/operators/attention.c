@@ -258,4 +258,5 @@ static uint64_t attention_workspace(const struct call *call)
     return 65536;
 }
 
-const struct operator_implementation implementation_attention = {attention_check, compute_attention, attention_operations, attention_workspace};
+const struct operator_implementation implementation_attention = {
+    .check = attention_check, .compute = compute_attention, .cube_operations = attention_operations, .workspace = attention_workspace};

@@ -134,6 +134,7 @@ static double binary(int which, aclDataType type, double a, double b)
     case BINARY_MAXIMUM: return a != a || a > b ? a : b;
     case BINARY_MINIMUM: return a != a || a < b ? a : b;
     case BINARY_POWER: return single ? (double)powf((float)a, (float)b) : pow(a, b);
+    case BINARY_POWER_OF_SCALAR: return single ? (double)powf((float)b, (float)a) : pow(b, a);
     case BINARY_EQUAL: return a == b;
     case BINARY_GREATER_EQUAL: return a >= b;
     case BINARY_GREATER: return a > b;
@@ -282,7 +283,11 @@ static int check_swiglu(struct call *call)
     if (!result && (x->n_dims != out->n_dims || x->dims[dim] % 2 || out->dims[dim] * 2 != x->dims[dim] || tensor_count(x) != 2 * tensor_count(out)))
         result = fail(ACLNN_PARAM_INVALID, "out must have half of x's (even) size %lld along dim %lld, and the same shape otherwise", (long long)x->dims[dim],
                       (long long)dim);
-    return result;
+    bool aligned = !result && emulator_settings()->soc.family == SOC_310P
+                       ? tensor_count(out) && out->dims[out->n_dims - 1] * (int64_t)type_size(out->type) % 64 == 0
+                       : true;
+    return result || aligned ? result
+                             : fail(ACLNN_INNER_TILING, "%s takes no empty tensors and last dimensions of whole 64 bytes", emulator_settings()->soc.name);
 }
 
 static int compute_swiglu(struct call *call)

@@ -1,5 +1,5 @@
-/* Rows by index: embedding, gather, index copy, writes to the paged KV cache; and data movement: permute, concatenate, slice. The chip does not check indices;
- * the emulator reports a wrong one as a late AI Core exception. */
+/* Rows by index: embedding, gather; and data movement: permute, concatenate, slice. The chip does not check indices; the emulator reports a wrong one as a late
+ * AI Core exception. */
 #include "operators/support.h"
 
 #include <string.h>
@@ -62,94 +62,6 @@ static int compute_gather(struct call *call)
 
 const struct operator_implementation implementation_gather = {.check = check_gather, .compute = compute_gather};
 
-static int check_index_copy(struct call *call)
-{
-    const struct tensor *self = self_of(call), *index = call_tensor(call, "index"), *source = call_tensor(call, "source");
-    int64_t dim = call_integer(call, "dim");
-    int result = check_type(index, "index", "i32 i64");
-    if (!result)
-        result = normalise_dim(&dim, self->n_dims, "dim");
-    if (!result && source->type != self->type)
-        result = fail(ACLNN_PARAM_INVALID, "self is %s, source is %s", type_name(self->type), type_name(source->type));
-    bool fits = !result && index->n_dims == 1 && source->n_dims == self->n_dims;
-    for (unsigned d = 0; fits && d < self->n_dims; d++)
-        fits = source->dims[d] == (d == dim ? index->dims[0] : self->dims[d]);
-    return result || fits ? result : fail(ACLNN_PARAM_INVALID, "source must have self's shape with dimension %lld of the index's length", (long long)dim);
-}
-
-static int compute_index_copy(struct call *call)
-{
-    const struct tensor *self = self_of(call), *index = call_tensor(call, "index"), *source = call_tensor(call, "source");
-    int64_t dim = call_integer(call, "dim"), outer, length, inner, count = index->dims[0];
-    normalise_dim(&dim, self->n_dims, "dim");
-    split_at(self, dim, &outer, &length, &inner);
-    size_t size = type_size(self->type);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t row = (int64_t)element_load(index, element_at(index, i));
-        if (row < 0 || row >= length)
-            return fail(RT_AICORE_EXCEPTION, "index %lld at position %lld lies outside [0, %lld)", (long long)row, (long long)i, (long long)length);
-        for (int64_t o = 0; o < outer; o++)
-            for (int64_t j = 0; j < inner; j++)
-                memcpy(self->data + (size_t)element_at(self, (o * length + row) * inner + j) * size,
-                       source->data + (size_t)element_at(source, (o * count + i) * inner + j) * size, size);
-    }
-    return 0;
-}
-
-const struct operator_implementation implementation_index_copy = {.check = check_index_copy, .compute = compute_index_copy};
-
-/* ---- paged KV cache: (T,N,D) rows to slots = block * block size + offset of (blocks, block size, N, D) ---- */
-static int check_cache(const struct tensor *rows, const struct tensor *cache, const struct tensor *slots, const char *name)
-{
-    int result = check_type(rows, name, "f16 bf16 i8");
-    if (!result && (rows->type != cache->type || rows->n_dims != 3 || cache->n_dims != 4 || cache->dims[2] != rows->dims[1] ||
-                    cache->dims[3] != rows->dims[2] || rows->dims[0] != slots->dims[0]))
-        result = fail(ACLNN_PARAM_INVALID, "%s (T,N,D) and its cache (blocks, block size, N, D) do not fit in type or shape", name);
-    return result ? result : check_contiguous(rows, name);
-}
-
-static int check_scatter_kv(struct call *call)
-{
-    const struct tensor *slots = call_tensor(call, "slotMapping");
-    const char *cache_mode = call_text(call, "cacheModeOptional"), *scatter_mode = call_text(call, "scatterModeOptional");
-    int result = check_type(slots, "slotMapping", "i32 i64");
-    if (!result && slots->n_dims != 1)
-        result = fail(ACLNN_PARAM_INVALID, "slotMapping has %u dimensions; 1 is expected", slots->n_dims);
-    if (!result && ((*cache_mode && strcmp(cache_mode, "Norm")) || (*scatter_mode && strcmp(scatter_mode, "None"))))
-        result =
-            fail(ACLNN_PARAM_INVALID, "the emulator has cacheMode \"Norm\" and scatterMode \"None\" only; found \"%s\" and \"%s\"", cache_mode, scatter_mode);
-    if (!result && (call_tensor(call, "compressLensOptional") || call_tensor(call, "compressSeqOffsetOptional") || call_tensor(call, "seqLensOptional")))
-        result = fail(ACLNN_PARAM_INVALID, "compressLens, compressSeqOffset and seqLens must be NULL in the plain form");
-    if (!result)
-        result = check_cache(call_tensor(call, "key"), call_tensor(call, "keyCacheRef"), slots, "key");
-    return result ? result : check_cache(call_tensor(call, "value"), call_tensor(call, "valueCacheRef"), slots, "value");
-}
-
-static int scatter(struct call *call, const char *rows_name, const char *cache_name)
-{
-    const struct tensor *rows = call_tensor(call, rows_name), *cache = call_tensor(call, cache_name), *slots = call_tensor(call, "slotMapping");
-    int64_t width = rows->dims[1] * rows->dims[2], capacity = cache->dims[0] * cache->dims[1];
-    size_t size = type_size(rows->type);
-    bool plain = tensor_is_contiguous(cache);
-    for (int64_t t = 0; t < rows->dims[0]; t++) {
-        int64_t slot = (int64_t)element_load(slots, element_at(slots, t));
-        if (slot < 0 || slot >= capacity)
-            return fail(RT_AICORE_EXCEPTION, "slot %lld of token %lld lies outside the cache of %lld", (long long)slot, (long long)t, (long long)capacity);
-        for (int64_t i = 0; i < width; i += plain ? width : 1)
-            memcpy(cache->data + (size_t)element_at(cache, slot * width + i) * size, rows->data + (size_t)(rows->offset + t * width + i) * size,
-                   (size_t)(plain ? width : 1) * size);
-    }
-    return 0;
-}
-
-static int compute_scatter_kv(struct call *call)
-{
-    int result = scatter(call, "key", "keyCacheRef");
-    return result ? result : scatter(call, "value", "valueCacheRef");
-}
-
-const struct operator_implementation implementation_scatter_kv = {.check = check_scatter_kv, .compute = compute_scatter_kv};
-
 /* ---- movement ---- */
 static void copy_elements(const struct tensor *from, int64_t from_element, const struct tensor *to, int64_t to_element)
 {
@@ -189,6 +101,19 @@ static int compute_permute(struct call *call)
 
 const struct operator_implementation implementation_permute = {.check = check_permute, .compute = compute_permute};
 
+/* Stack: each tensor as if it had a dimension of 1 at dim. */
+static struct tensor part_of(const struct call *call, const struct tensor *one, int64_t dim)
+{
+    struct tensor part = *one;
+    if (!call->row->detail || one->n_dims == MAX_DIMS || dim > (int64_t)one->n_dims)
+        return part;
+    memmove(part.dims + dim + 1, part.dims + dim, (one->n_dims - (size_t)dim) * sizeof *part.dims);
+    memmove(part.strides + dim + 1, part.strides + dim, (one->n_dims - (size_t)dim) * sizeof *part.strides);
+    part.dims[dim] = 1;
+    part.n_dims++;
+    return part;
+}
+
 static int check_concatenate(struct call *call)
 {
     const struct value *list = call_value(call, "tensors");
@@ -197,11 +122,11 @@ static int check_concatenate(struct call *call)
     int result = normalise_dim(&dim, out->n_dims, "dim");
     bool fits = !result;
     for (size_t i = 0; fits && i < list->count; i++) {
-        const struct tensor *one = &list->tensors[i];
-        fits = one->n_dims == out->n_dims && one->type == out->type;
+        struct tensor one = part_of(call, &list->tensors[i], dim);
+        fits = one.n_dims == out->n_dims && one.type == out->type;
         for (unsigned d = 0; fits && d < out->n_dims; d++)
-            fits = d == dim || one->dims[d] == out->dims[d];
-        total += fits ? one->dims[dim] : 0;
+            fits = d == dim || one.dims[d] == out->dims[d];
+        total += fits ? one.dims[dim] : 0;
     }
     return result || (fits && total == out->dims[dim]) ? result : fail(ACLNN_PARAM_INVALID, "the tensors do not join to out along dim %lld", (long long)dim);
 }
@@ -213,19 +138,57 @@ static int compute_concatenate(struct call *call)
     int64_t dim = call_integer(call, "dim"), done = 0;
     normalise_dim(&dim, out->n_dims, "dim");
     for (size_t i = 0; i < list->count; i++) {
-        const struct tensor *one = &list->tensors[i];
-        struct tensor part = *out;
-        memcpy(part.dims, one->dims, sizeof part.dims);
+        struct tensor one = part_of(call, &list->tensors[i], dim), part = *out;
+        memcpy(part.dims, one.dims, sizeof part.dims);
         part.offset += done * out->strides[dim];
-        int64_t count = tensor_count(one);
+        int64_t count = tensor_count(&one);
         for (int64_t e = 0; e < count; e++)
-            copy_elements(one, element_at(one, e), &part, element_at(&part, e));
-        done += one->dims[dim];
+            copy_elements(&one, element_at(&one, e), &part, element_at(&part, e));
+        done += one.dims[dim];
     }
     return 0;
 }
 
 const struct operator_implementation implementation_concatenate = {.check = check_concatenate, .compute = compute_concatenate};
+
+static int check_split(struct call *call)
+{
+    const struct tensor *self = call_tensor(call, "self");
+    const struct value *sizes = call_value(call, "splitSize"), *list = call_value(call, "out");
+    int64_t dim = call_integer(call, "dim"), total = 0;
+    int result = normalise_dim(&dim, self->n_dims, "dim");
+    bool fits = !result && sizes->count == list->count;
+    for (size_t i = 0; fits && i < list->count; i++) {
+        const struct tensor *one = &list->tensors[i];
+        fits = one->n_dims == self->n_dims && one->type == self->type;
+        for (unsigned d = 0; fits && d < self->n_dims; d++)
+            fits = one->dims[d] == (d == dim ? sizes->integers[i] : self->dims[d]);
+        total += sizes->integers[i];
+    }
+    if (result || (fits && total == self->dims[dim]))
+        return result;
+    return fail(ACLNN_PARAM_INVALID, "splitSize and the tensors of out do not divide self along dim %lld", (long long)dim);
+}
+
+static int compute_split(struct call *call)
+{
+    const struct tensor *self = call_tensor(call, "self");
+    const struct value *list = call_value(call, "out");
+    int64_t dim = call_integer(call, "dim");
+    struct tensor part = *self;
+    normalise_dim(&dim, self->n_dims, "dim");
+    for (size_t i = 0; i < list->count; i++) {
+        const struct tensor *one = &list->tensors[i];
+        part.dims[dim] = one->dims[dim];
+        int64_t count = tensor_count(one);
+        for (int64_t e = 0; e < count; e++)
+            copy_elements(&part, element_at(&part, e), one, element_at(one, e));
+        part.offset += one->dims[dim] * part.strides[dim];
+    }
+    return 0;
+}
+
+const struct operator_implementation implementation_split = {.check = check_split, .compute = compute_split};
 
 static struct tensor slice_of(const struct call *call, bool *good)
 {

@@ -54,6 +54,7 @@ static int check_rms_norm(struct call *call)
 static int compute_rms_norm(struct call *call)
 {
     const struct tensor *x = call_tensor(call, "x"), *gamma = call_tensor(call, "gamma");
+    float one = call->row->detail ? 1.0f : 0.0f; /* GemmaRmsNorm: times 1 + gamma */
     int64_t width = tensor_count(gamma), rows = width ? tensor_count(x) / width : 0;
     float *values = floats_load(call, x), *weights = floats_load(call, gamma), *rstds = call_scratch(call, (size_t)rows * sizeof *rstds);
     if (!values || !weights || !rstds)
@@ -62,7 +63,7 @@ static int compute_rms_norm(struct call *call)
         float *row = values + r * width;
         rstds[r] = 1.0f / sqrtf(sum_of_squares(row, width, call->order) / (float)width + (float)call_real(call, "epsilon"));
         for (int64_t i = 0; i < width; i++)
-            row[i] = row[i] * rstds[r] * weights[i];
+            row[i] = row[i] * rstds[r] * (one + weights[i]);
     }
     floats_store(call_tensor(call, "yOut"), values);
     floats_store(call_tensor(call, "rstdOut"), rstds);
@@ -106,8 +107,9 @@ static int check_add_rms_norm(struct call *call)
         result = check_gamma(a.x1, a.gamma, &width);
     if (!result && row_gamma && a.gamma->dims[1] != a.x1->dims[a.x1->n_dims - 1])
         result = fail(ACLNN_INNER_TILING, "gamma [1,%lld] does not fit x's last dimension", (long long)a.gamma->dims[1]);
-    if (!result && a.rstd && !row_gamma)
-        result = check_rstd(a.x1, a.gamma, a.rstd);
+    const struct tensor last = {.n_dims = 1, .dims = {a.gamma->dims[a.gamma->n_dims - 1]}}; /* what [1,H] norms */
+    if (!result && a.rstd)
+        result = check_rstd(a.x1, row_gamma ? &last : a.gamma, a.rstd);
     return result;
 }
 
@@ -187,3 +189,54 @@ static int compute_layer_norm(struct call *call)
 }
 
 const struct operator_implementation implementation_layer_norm = {.check = check_layer_norm, .compute = compute_layer_norm};
+
+/* ---- GroupNorm over (N, C, HxW) ---- */
+static int check_group_norm(struct call *call)
+{
+    const struct tensor *x = self_of(call), *out = output_of(call), *mean = call_tensor(call, "meanOut"), *rstd = call_tensor(call, "rstdOut");
+    int64_t n = call_integer(call, "N"), c = call_integer(call, "C"), plane = call_integer(call, "HxW"), groups = call_integer(call, "group");
+    int result = check_type(x, "self", "f16 bf16 f32");
+    if (!result && (out->type != x->type || !tensor_same_shape(x, out)))
+        result = fail(ACLNN_PARAM_INVALID, "out must have self's type and shape");
+    if (!result && (n < 0 || c <= 0 || plane < 0 || groups <= 0 || c % groups || tensor_count(x) != n * c * plane))
+        result = fail(ACLNN_PARAM_INVALID, "N %lld, C %lld, HxW %lld and group %lld do not fit self's %lld elements", (long long)n, (long long)c,
+                      (long long)plane, (long long)groups, (long long)tensor_count(x));
+    if (!result && (tensor_count(mean) != n * groups || tensor_count(rstd) != n * groups))
+        result = fail(ACLNN_PARAM_INVALID, "meanOut and rstdOut must have N*group = %lld elements", (long long)(n * groups));
+    for (int i = 0; i < 2 && !result; i++) {
+        const struct tensor *one = call_tensor(call, i ? "beta" : "gamma");
+        if (one && tensor_count(one) != c)
+            result = fail(ACLNN_PARAM_INVALID, "%s has %lld elements, C is %lld", i ? "beta" : "gamma", (long long)tensor_count(one), (long long)c);
+    }
+    return result;
+}
+
+static int compute_group_norm(struct call *call)
+{
+    const struct tensor *x = self_of(call), *gamma = call_tensor(call, "gamma"), *beta = call_tensor(call, "beta");
+    int64_t c = call_integer(call, "C"), plane = call_integer(call, "HxW"), groups = call_integer(call, "group"), each = c / groups * plane;
+    int64_t n_groups = call_integer(call, "N") * groups;
+    float *values = floats_load(call, x), *scale = gamma ? floats_load(call, gamma) : NULL, *shift = beta ? floats_load(call, beta) : NULL;
+    float *means = call_scratch(call, (size_t)n_groups * sizeof *means), *rstds = call_scratch(call, (size_t)n_groups * sizeof *rstds);
+    if (!values || (gamma && !scale) || (beta && !shift) || !means || !rstds)
+        return call_no_memory();
+    for (int64_t g = 0; g < n_groups; g++) {
+        float *group = values + g * each, sum = 0, squares = 0;
+        for (int64_t i = 0; i < each; i++)
+            sum += group[i];
+        means[g] = sum / (float)each;
+        for (int64_t i = 0; i < each; i++)
+            squares += (group[i] - means[g]) * (group[i] - means[g]);
+        rstds[g] = 1.0f / sqrtf(squares / (float)each + (float)call_real(call, "eps"));
+        for (int64_t i = 0; i < each; i++) {
+            int64_t channel = g % groups * (c / groups) + i / plane;
+            group[i] = (group[i] - means[g]) * rstds[g] * (scale ? scale[channel] : 1.0f) + (shift ? shift[channel] : 0.0f);
+        }
+    }
+    floats_store(output_of(call), values);
+    floats_store(call_tensor(call, "meanOut"), means);
+    floats_store(call_tensor(call, "rstdOut"), rstds);
+    return 0;
+}
+
+const struct operator_implementation implementation_group_norm = {.check = check_group_norm, .compute = compute_group_norm};

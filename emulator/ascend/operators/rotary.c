@@ -22,6 +22,29 @@ static int check_tables(const struct tensor *x, const struct tensor *cosines, co
             fail(ACLNN_PARAM_INVALID, "x is %s, cos %s, sin %s; one type is expected", type_name(x->type), type_name(cosines->type), type_name(sines->type));
     return result ? result : check_same_shape(cosines, "cos", sines, "sin");
 }
+/* cos may be 1 along heads, batch or sequence as the page lists: 11SD B1SD BNSD, 1S1D BS1D BSND, S11D SB1D SBND, T1D TND (F: as large as x). Interleaved: only
+ * the forms with one cos for all batches and heads, and fewer than 1,000 of these. */
+static int check_rotary_form(const struct tensor *x, const struct tensor *cosines, bool interleaved)
+{
+    static const char *const forms[] = {"11F", "1F1", "F11", "F1F", "FF1", "FFF"}, *const packed[] = {"F1", "FF"};
+    unsigned n = x->n_dims - 1;
+    bool found = false;
+    int64_t heads = 1;
+    for (size_t i = 0; i < (n == 3 ? interleaved ? 3u : 6u : interleaved ? 1u : 2u) && !found; i++) {
+        const char *form = n == 3 ? forms[i] : packed[i];
+        found = true;
+        heads = 1;
+        for (unsigned d = 0; d < n; d++) {
+            found = found && cosines->dims[d] == (form[d] == 'F' ? x->dims[d] : 1);
+            heads *= form[d] == '1' ? x->dims[d] : 1;
+        }
+    }
+    if (!found)
+        return fail(ACLNN_INNER_TILING,
+                    "cos and sin are none of the forms for x: (1 or B,1 or N,S,D), (1 or B,S,1 or N,D), (S,1 or B,1 or N,D), (T,1 or N,D)%s",
+                    interleaved ? "; interleaved takes 11SD, 1S1D, S11D and T1D" : "");
+    return interleaved && heads >= 1000 ? fail(ACLNN_INNER_TILING, "batches times heads are %lld; interleaved takes fewer than 1,000", (long long)heads) : 0;
+}
 
 static int check_rotary(struct call *call)
 {
@@ -35,12 +58,9 @@ static int check_rotary(struct call *call)
                       emulator_settings()->soc.name);
     if (!result && (width % 2 || width >= 896 || width == 0))
         result = fail(ACLNN_INNER_TILING, "the head width %lld must be even and below 896", (long long)width);
-    bool fits = x->n_dims >= 3 && cosines->n_dims == x->n_dims && cosines->dims[x->n_dims - 1] == width;
-    for (unsigned d = 0; fits && d + 1 < x->n_dims; d++)
-        fits = cosines->dims[d] == 1 || cosines->dims[d] == x->dims[d];
-    if (!result && !fits)
-        result = fail(ACLNN_INNER_TILING, "cos and sin do not broadcast to x (equal number of dimensions, each 1 or x's, the last x's)");
-    return result;
+    if (!result && (x->n_dims < 3 || x->n_dims > 4 || cosines->n_dims != x->n_dims || cosines->dims[x->n_dims - 1] != width))
+        result = fail(ACLNN_INNER_TILING, "x has %u dimensions, cos %u; 3 or 4 of both and one width are expected", x->n_dims, cosines->n_dims);
+    return result ? result : check_rotary_form(x, cosines, mode == 1);
 }
 
 static int compute_rotary(struct call *call)
@@ -66,6 +86,47 @@ static int compute_rotary(struct call *call)
 }
 
 const struct operator_implementation implementation_rotary = {.check = check_rotary, .compute = compute_rotary};
+
+/* ---- InterleaveRope: pairs are taken apart (even elements, then odd ones), then halves rotated ---- */
+static int check_interleave(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "x"), *cosines = call_tensor(call, "cos"), *out = call_tensor(call, "out");
+    int result = check_type(x, "x", "f16 bf16");
+    if (!result)
+        result = check_tables(x, cosines, call_tensor(call, "sin"));
+    if (!result && out->type != x->type)
+        result = fail(ACLNN_PARAM_INVALID, "x is %s, out is %s", type_name(x->type), type_name(out->type));
+    if (!result)
+        result = check_same_shape(x, "x", out, "out");
+    if (!result && (x->n_dims != 4 || x->dims[3] != 64 || cosines->n_dims != 4 || cosines->dims[0] != x->dims[0] || cosines->dims[1] != 1 ||
+                    (cosines->dims[2] != 1 && cosines->dims[2] != x->dims[2]) || cosines->dims[3] != 64))
+        result = fail(ACLNN_INNER_TILING, "x (B,N,S,64) with cos and sin (B,1,S or 1,64) are expected");
+    if (!result)
+        result = check_contiguous(x, "x");
+    if (!result)
+        result = check_contiguous(cosines, "cos");
+    return result ? result : check_contiguous(out, "out");
+}
+
+static int compute_interleave(struct call *call)
+{
+    const struct tensor *x = call_tensor(call, "x"), *table = call_tensor(call, "cos");
+    int64_t batches = x->dims[0], heads = x->dims[1], length = x->dims[2], width = 64;
+    float *values = floats_load(call, x), *cosines = floats_load(call, table), *sines = floats_load(call, call_tensor(call, "sin"));
+    float *results = call_scratch(call, (size_t)tensor_count(x) * sizeof *results), apart[64];
+    if (!values || !cosines || !sines || !results)
+        return call_no_memory();
+    for (int64_t row = 0; row < batches * heads * length; row++) {
+        int64_t at = (row / (heads * length) * table->dims[2] + (table->dims[2] == 1 ? 0 : row % length)) * width;
+        for (int64_t i = 0; i < width; i++)
+            apart[i] = values[row * width + (i < width / 2 ? 2 * i : 2 * i - width + 1)];
+        rotate(apart, cosines + at, sines + at, width, false, results + row * width);
+    }
+    floats_store(call_tensor(call, "out"), results);
+    return 0;
+}
+
+const struct operator_implementation implementation_interleave_rope = {.check = check_interleave, .compute = compute_interleave};
 
 /* (B,S,N,D) or (T,N,D): tokens, heads, width. */
 static bool read_layout(const struct tensor *tensor, int64_t layout, int64_t *tokens, int64_t *heads, int64_t *width)

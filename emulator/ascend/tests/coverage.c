@@ -35,6 +35,7 @@ int main(void)
     BASE_SYMBOLS(FULL, PARTIAL, SKIP)
     FULL(aclnnCalculateMatmulWeightSize)
     FULL(aclnnCalculateMatmulWeightSizeV2)
+    PARTIAL(aclnnNpuFormatCastCalculateSizeAndFormat, "FRACTAL_NZ")
     printf("\nMissing: ");
     BASE_SYMBOLS(SKIP, SKIP, MISSING)
     printf("\n\n## Operators\n\nEach symbol stands for itself and its `GetWorkspaceSize`.\n\n| symbol | state | on | limits |\n|---|---|---|---|\n");

@@ -16,7 +16,7 @@ struct golden {
 static struct golden goldens[400];
 static unsigned n_goldens;
 static aclrtStream stream; /* the test's one stream */
-static void *allocations[4000];
+static void *allocations[16384];
 static unsigned n_allocations;
 
 static inline void golden_read(const char *path)
@@ -107,7 +107,9 @@ static inline aclTensor *pattern_tensor(const int64_t *dims, uint64_t n_dims, in
     for (uint64_t i = 0; i < count; i++) {
         float value = pattern_value(salt, i) * scale;
         uint16_t half = half_bits(type, value);
-        memcpy(host + i * size, size == 2 ? (void *)&half : (void *)&value, size);
+        int64_t whole = (int64_t)value;
+        bool integer = type != ACL_FLOAT && type != ACL_FLOAT16 && type != ACL_BF16;
+        memcpy(host + i * size, integer ? (void *)&whole : size == 2 ? (void *)&half : (void *)&value, size);
     }
     void *memory = device_memory(count * size);
     CHECK_OK(aclrtMemcpy(memory, count * size, host, count * size, ACL_HOST_TO_DEVICE));
@@ -184,10 +186,10 @@ static inline void compare(const aclTensor *tensor, const struct golden *g, doub
 #define RUN(operator, ...)                                                                                                                                     \
     do {                                                                                                                                                       \
         uint64_t workspace_size = 0;                                                                                                                           \
-        aclOpExecutor *executor = NULL;                                                                                                                        \
-        CHECK_OK(aclnn##operator##GetWorkspaceSize(__VA_ARGS__, &workspace_size, &executor));                                                                  \
-        if (executor)                                                                                                                                          \
-            CHECK_OK(aclnn##operator(workspace_size ? device_memory(workspace_size) : NULL, workspace_size, executor, stream));                                \
+        aclOpExecutor *run_executor = NULL;                                                                                                                    \
+        CHECK_OK(aclnn##operator##GetWorkspaceSize(__VA_ARGS__, &workspace_size, &run_executor));                                                              \
+        if (run_executor)                                                                                                                                      \
+            CHECK_OK(aclnn##operator(workspace_size ? device_memory(workspace_size) : NULL, workspace_size, run_executor, stream));                            \
         CHECK_OK(aclrtSynchronizeStream(stream));                                                                                                              \
     } while (0)
 

@@ -40,7 +40,24 @@ def pattern(shape, kind, salt, scale=1.0):
     i = np.arange(int(np.prod(shape)), dtype=np.uint64)
     bits = (i * 2654435761 + np.uint64(salt * 40503 + 12345)) & 0xFFFFFFFF
     bits = (bits ^ (bits >> 15)) * 2246822519 & 0xFFFFFFFF
+    if kind[0] in "iu":
+        return np.trunc((np.float32(bits >> 8) / np.float32(1 << 23) - np.float32(1)) * np.float32(scale)).astype(np.int64).reshape(shape)
     return rounded((np.float32(bits >> 8) / np.float32(1 << 23) - np.float32(1)) * np.float32(scale), kind).reshape(shape)
+
+
+def to_nz(w, c0):
+    """rows x columns -> FRACTAL_NZ (columns/c0, rows/16, 16, c0)."""
+    rows, columns = w.shape
+    r1, c1 = -(-rows // 16), -(-columns // c0)
+    padded = np.zeros((r1 * 16, c1 * c0), w.dtype)
+    padded[:rows, :columns] = w
+    return padded.reshape(r1, 16, c1, c0).transpose(2, 0, 1, 3).copy()
+
+
+def pack_int4(w):
+    """Pairs along the last axis into bytes, the lower half first."""
+    w = w.astype(np.int64) & 15
+    return (w[..., 0::2] | w[..., 1::2] << 4).astype(np.uint8)
 
 
 def save(name):

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from golden_writer import put, rounded, save
+from golden_writer import put, rounded, save, to_nz
 
 RNG = np.random.default_rng(20260801)
 
@@ -28,14 +28,6 @@ def norms(kind):
     rstd = np.float32(1 / np.sqrt((total.astype(np.float64) ** 2).mean(-1, keepdims=True) + eps))
     put(f"addrms_{kind}.x2", other, kind), put(f"addrms_{kind}.x", stored, kind)
     put(f"addrms_{kind}.y", rounded(total * rstd, kind) * gamma, kind), put(f"addrms_{kind}.rstd", rstd, "f32")
-
-
-def to_nz(w, c0):
-    rows, columns = w.shape
-    r1, c1 = -(-rows // 16), -(-columns // c0)
-    padded = np.zeros((r1 * 16, c1 * c0), w.dtype)
-    padded[:rows, :columns] = w
-    return padded.reshape(r1, 16, c1, c0).transpose(2, 0, 1, 3).copy()
 
 
 def products(kind):

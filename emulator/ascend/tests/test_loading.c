@@ -66,7 +66,7 @@ static void every_symbol_is_there(void)
     library = open_library(EMULATOR_LIBRARIES, "libopapi.so");
     OPERATORS(FIND_ROW)
     MISSING_OPERATORS(FIND_OPERATOR)
-    CHECK(LOOK_UP(library, "aclnnConvolutionGetWorkspaceSize", no_arguments)() == ACLNN_INNER_FIND_KERNEL);
+    CHECK(LOOK_UP(library, "aclnnMoeDistributeDispatchV2GetWorkspaceSize", no_arguments)() == ACLNN_INNER_FIND_KERNEL);
 }
 
 static void the_older_version_lacks_what_came_later(void)
