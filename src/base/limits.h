@@ -44,6 +44,19 @@
 #define LIMIT_TEMPLATE_OUTPUT (64u << 20) /* bytes rendered */
 #define LIMIT_TEMPLATE_MEMORY (512u << 20) /* bytes of values made while rendering */
 
+/* Grammars of constrained output: what a request may cost while it compiles (milliseconds) and while it is followed */
+#define LIMIT_GRAMMAR_SOURCE (1u << 20)       /* bytes; published schemas: below 100 kB */
+#define LIMIT_GRAMMAR_NODES 400000            /* a large tool schema needs some 10,000 */
+#define LIMIT_GRAMMAR_EDGES 1000000
+#define LIMIT_GRAMMAR_RULES 100000
+#define LIMIT_GRAMMAR_DEPTH 64                /* nesting of groups in an expression, of schemas in one another */
+#define LIMIT_SCHEMA_NESTING 256              /* schemas in one another, references followed */
+#define LIMIT_SCHEMA_WORK 4000000             /* keywords merged, names and values compared while a schema is compiled */
+#define LIMIT_GRAMMAR_STACK 65536             /* calls of rules in one another: arrays in arrays of an answer */
+#define LIMIT_AUTOMATON_SET 4096              /* readings of one text at once */
+#define LIMIT_AUTOMATON_MEMORY (128u << 20)   /* bytes of states and stacks of one grammar */
+#define LIMIT_AUTOMATON_MASKS (64u << 20)     /* bytes of remembered masks of one grammar; made again when dropped */
+
 /* Engine */
 #define LIMIT_SEQUENCES 4096      /* running at once */
 #define LIMIT_QUEUED_REQUESTS 65536
