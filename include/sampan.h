@@ -46,6 +46,7 @@ extern "C" {
 
 typedef struct sampan_model sampan_model;
 typedef struct sampan_engine sampan_engine;
+typedef struct sampan_grammar sampan_grammar;
 
 #define SAMPAN_FOREVER UINT64_MAX /* as a timeout */
 
@@ -109,6 +110,21 @@ SAMPAN_API int sampan_token_ends_answer(const sampan_model *model, int32_t id);
 SAMPAN_API int sampan_chat_render(const sampan_model *model, const char *conversation, size_t length, char **text, size_t *text_length);
 /* The prompt as ids: control tokens come from the template alone, so that nothing written in a message can become one. */
 SAMPAN_API int sampan_chat_tokenize(const sampan_model *model, const char *conversation, size_t length, int32_t **ids, size_t *n_ids);
+
+/* ---- Grammars: what an answer may be. A request that carries one gets an answer of it, whatever the model would rather say, at any temperature; an answer
+ * that ends by itself (SAMPAN_FINISH_END) is complete, one cut off by max_tokens is a beginning of one. */
+
+enum sampan_grammar_kind {
+    SAMPAN_GRAMMAR_JSON_OBJECT = 0, /* any JSON object; the source is empty */
+    SAMPAN_GRAMMAR_JSON_SCHEMA = 1, /* JSON Schema 2020-12, as JSON text. What is not supported is refused by name: SAMPAN_EUNSUPPORTED */
+    SAMPAN_GRAMMAR_REGEX = 2,       /* a regular expression that the whole answer matches */
+    SAMPAN_GRAMMAR_CHOICES = 3,     /* a JSON array of strings: one of them */
+    SAMPAN_GRAMMAR_GBNF = 4,        /* a grammar in llama.cpp's notation */
+};
+/* Compiles for a model's vocabulary: milliseconds, in the calling thread. Any number of requests of any engines of that model may carry it at once; what one of
+ * them learned serves the others. SAMPAN_EINVAL: not well formed, or nothing satisfies it; SAMPAN_EUNSUPPORTED; SAMPAN_ELIMIT: too large. */
+SAMPAN_API int sampan_grammar_compile(sampan_model *model, int32_t kind, const char *source, size_t length, sampan_grammar **grammar);
+SAMPAN_API void sampan_grammar_free(sampan_grammar *grammar); /* at any time before the model is closed, also while requests carry it; NULL is legal */
 
 /* ---- Engines. */
 
@@ -215,6 +231,7 @@ struct sampan_request {
     size_t n_stop_tokens;
     int32_t pooling;         /* enum sampan_pooling; not NONE: an embedding of the prompt comes with the last event. max_tokens: SAMPAN_PROMPT_ONLY */
     int32_t normalize;       /* 1: the embedding is scaled to length 1 */
+    const sampan_grammar *grammar; /* the answer is of this grammar; NULL: of none. Not needed any more once the request was submitted */
 };
 
 enum sampan_finish {

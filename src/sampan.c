@@ -175,6 +175,7 @@ void sampan_model_close(sampan_model *model)
     if (!model)
         return;
     chat_template_free(model->chat_template);
+    token_trie_free(model->trie);
     tokenizer_free(model->tokenizer);
     checkpoint_close(model->checkpoint);
     pthread_mutex_destroy(&model->mutex);

@@ -287,6 +287,7 @@ static int read_request(const struct sampan_request *theirs, struct engine_reque
         .show_control = ours.show_control != 0,
         .pooling = (enum pooling_kind)ours.pooling,
         .normalize = ours.normalize != 0,
+        .constraint = ours.grammar ? ours.grammar->constraint : NULL,
     };
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "file/checkpoint.h"
 #include "sampan.h"
 #include "text/chat.h"
+#include "text/grammar/constraint.h"
 #include "text/tokenizer.h"
 
 /* Tokenizer and template are made when first wanted: describing a model, or scoring ids with it, needs neither; and a model whose template is refused can
@@ -21,8 +22,14 @@ struct sampan_model {
     struct tokenizer *tokenizer;
     struct chat_template *chat_template;
     struct error tokenizer_error, template_error;
+    struct token_trie *trie; /* of the tokenizer's vocabulary; made with the first grammar */
     char *name; /* owned */
     struct sampan_model_description description;
+};
+
+/* A caller's reference to a constraint; requests under way and engines have their own. */
+struct sampan_grammar {
+    struct constraint *constraint;
 };
 
 /* The message of the calling thread: pass api_error() to functions that take `struct error *err`. */

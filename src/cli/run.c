@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "cli/answer_grammar.h"
 #include "cli/conversation.h"
 #include "cli/logit_bias.h"
 #include "cli/session.h"
@@ -25,6 +26,7 @@ struct chat {
     struct sampan_request request; /* what is the same for every message */
     struct sampan_text stops[LIMIT_STOP_STRINGS];
     struct sampan_logit_bias *biases;                                          /* owned */
+    sampan_grammar *grammar;                                                   /* owned; of every answer, or NULL */
     bool raw;                                                                  /* no template, no history */
     bool last_was_newline;                                                     /* of what was printed */
     uint64_t n_messages, n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* in all, for /stats */
@@ -421,6 +423,10 @@ static int open_chat(struct chat *chat, const struct arguments *arguments)
         return cli_fail("'%s' has no tokenizer, so there is no text to work with; sampan score --ids works on ids", model->path);
     if (!chat->raw && !model->has_chat_template)
         return cli_fail("'%s' has no chat template, so it cannot chat; --raw continues plain text", model->path);
+    status = answer_grammar_make(arguments, chat->session.model, &chat->grammar);
+    if (status)
+        return status;
+    chat->request.grammar = chat->grammar;
     return session_open_engine(&chat->session, arguments, 1);
 }
 
@@ -441,6 +447,7 @@ static int run_run(const struct arguments *arguments)
     if (!status)
         status = values[OPTION_PROMPT].count ? run_prompt(&chat, values) : is_chat ? run_chat(&chat, values) : run_pipe(&chat, values);
     conversation_free(&chat.conversation);
+    sampan_grammar_free(chat.grammar);
     session_close(&chat.session);
     mem_free(chat.biases);
     return status;
@@ -466,6 +473,7 @@ static const struct option_row run_options[] = {
     {OPTION_SEED, "seed", OPTION_IS_INTEGER, "N", "the same seed gives the same answer (default: another each time)", 0, 9.2e18, false},
     {OPTION_STOP, "stop", OPTION_IS_TEXT, "TEXT", "end the answer before this text", 0, 0, true},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "with --prompt: print one JSON object with text, tokens, counts and times", 0, 0, false},
+    OPTION_ROWS_GRAMMAR,
     OPTION_ROWS_ENGINE,
     OPTION_ROWS_END,
 };
@@ -476,6 +484,8 @@ static const char *const run_examples[] = {
     "sampan run --prompt \"What is 2+2?\"            # one answer, the likeliest",
     "sampan run --prompt \"A tale\" --temperature 0.8 --seed 7",
     "echo \"What is the capital of France?\" | sampan run",
+    "sampan run --prompt \"A person.\" --json-schema person.json   # an answer that validates",
+    "sampan run --prompt \"Is 7 prime?\" --choice yes --choice no",
     "sampan run --raw --prompt \"Once upon a time\" --max-tokens 50",
     NULL,
 };

@@ -88,6 +88,7 @@ void engine_free(struct engine *engine)
     outbox_free(&engine->outbox);
     queue_free(&engine->inbox);
     buffer_free(&engine->stop_text);
+    automata_free(&engine->automata);
     mem_free(engine);
 }
 
@@ -170,6 +171,11 @@ int engine_submit(struct engine *engine, const struct engine_request *request, u
         status = error_set(err, SAMPAN_EUNSUPPORTED, "this chip hands out no hidden rows, which embeddings are made of; use --chip cpu");
     if (!status && request->n_stops && !engine->tokenizer)
         status = error_set(err, SAMPAN_EINVAL, "stop strings need text, and this engine has no tokenizer");
+    if (!status && request->constraint && !engine->tokenizer)
+        status = error_set(err, SAMPAN_EINVAL, "a grammar needs text, and this engine has no tokenizer");
+    if (!status && request->constraint && request->constraint->trie->n_tokens != tokenizer_n_tokens(engine->tokenizer))
+        status = error_set(err, SAMPAN_EINVAL, "the grammar was compiled for a vocabulary of %d tokens, this model's has %d; compile it for this model",
+                           request->constraint->trie->n_tokens, tokenizer_n_tokens(engine->tokenizer));
     if (status)
         return status;
     int32_t max_new = scheduler_capacity(&description) - (int32_t)request->n_prompt;

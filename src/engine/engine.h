@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "engine/executor.h"
 #include "engine/pooling.h"
+#include "text/grammar/constraint.h"
 #include "text/tokenizer.h"
 
 struct engine;
@@ -85,6 +86,9 @@ struct engine_request {
     bool show_control;         /* control tokens appear in the text */
     enum pooling_kind pooling; /* not NONE: an embedding of the prompt; max_tokens is 0 then */
     bool normalize;            /* it is scaled to length 1 */
+    /* The answer belongs to this grammar: tokens that it does not allow are not chosen, and the answer ends (FINISH_EOG, by no token) once it is complete and
+     * nothing may follow. Needs a tokenizer. NULL: none. The engine keeps a reference of its own. */
+    struct constraint *constraint;
 };
 
 enum engine_finish { FINISH_NONE, FINISH_EOG, FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
@@ -110,7 +114,7 @@ struct engine_event {
     const float *embedding;                                       /* [n_embedding] */
     enum engine_finish finish;                                    /* not FINISH_NONE: the stream's last event */
     int32_t stop_index;                                           /* which stop string, for FINISH_STOP; -1 */
-    int32_t eog_token;                                            /* the token that ended it, for FINISH_EOG; -1 */
+    int32_t eog_token;                                            /* the token that ended it, for FINISH_EOG; -1: its grammar was complete */
     int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens; /* totals; the token that ended the stream is among the generated */
     int32_t n_rebuilds;                                           /* executor losses this stream lived through */
     bool numerics_changed; /* a rebuild came back with another numerics id: accepted tokens were kept, later ones may differ */

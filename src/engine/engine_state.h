@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/queue.h"
+#include "engine/automata.h"
 #include "engine/engine.h"
 #include "engine/outbox.h"
 #include "engine/sampler.h"
@@ -26,6 +27,7 @@ struct engine {
     struct executor *executor; /* NULL: lost, to be opened again */
     struct scheduler scheduler;
     struct sampler sampler;
+    struct automata automata;
     struct buffer stop_text; /* text of one token, for the stop strings */
     int32_t first_plan;      /* plans [first_plan, + n_plans_used) are in use, in a ring: in flight, then at most one not submitted */
     int32_t n_in_flight;
@@ -50,6 +52,7 @@ void results_take(struct engine *engine, struct step_plan *plan, const struct st
 void results_fail(struct engine *engine, struct step_plan *plan, const struct error *failure); /* the streams of a step that failed */
 void results_end_stream(struct engine *engine, struct stream *stream, enum engine_finish finish);
 void results_fail_stream(struct engine *engine, struct stream *stream, const struct error *failure);
+int results_begin_grammar(struct engine *engine, struct stream *stream, struct error *err); /* of a stream that came in; without one: nothing */
 void results_leave_step(struct engine *engine, struct step_plan *plan); /* the step names its streams no longer */
 
 #endif

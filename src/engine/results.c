@@ -22,6 +22,8 @@ void results_end_stream(struct engine *engine, struct stream *stream, enum engin
         engine->statistics.n_cancelled++;
     stream->progress.finish = finish;
     stream->progress.n_tokens = stream->log.n_tokens;
+    automata_leave(&engine->automata, stream->automaton);
+    stream->automaton = NULL;
     scheduler_remove(&engine->scheduler, stream);
     outbox_publish(&engine->outbox, stream);
     if (stream->n_in_flight == 0)
@@ -77,6 +79,44 @@ static void end_unless_stopped(struct engine *engine, struct stream *stream, enu
     results_end_stream(engine, stream, finish);
 }
 
+/* ---- Grammars. */
+
+int results_begin_grammar(struct engine *engine, struct stream *stream, struct error *err)
+{
+    if (!stream->constraint)
+        return 0;
+    int status = automata_join(&engine->automata, stream->constraint, &stream->automaton, err);
+    return status ? status : grammar_automaton_start(stream->automaton, &stream->grammar_state, err);
+}
+
+/* Takes one more token to the stream's grammar; *complete: nothing may follow it. */
+static int follow_grammar(struct engine *engine, struct stream *stream, int32_t token, bool *complete, struct error *err)
+{
+    struct byte_string bytes = tokenizer_token_bytes(engine->tokenizer, token);
+    int status = grammar_automaton_advance(stream->automaton, stream->grammar_state, bytes.data, bytes.length, &stream->grammar_state, err);
+    *complete = !status && grammar_automaton_is_complete(stream->automaton, stream->grammar_state);
+    if (!status && stream->grammar_state == GRAMMAR_STATE_DEAD)
+        status = error_set(err, SAMPAN_EINTERNAL, "token %d was chosen although the grammar does not allow it", token);
+    return status;
+}
+
+/* Which tokens the grammar allows now: in `input`, as the sampler takes them. The vocabulary may lack a token that the grammar needs. */
+static int allow_by_grammar(struct stream *stream, struct sampler_input *input, struct error *err)
+{
+    input->n_allowed = stream->constraint->trie->n_tokens;
+    int status = grammar_automaton_mask(stream->automaton, stream->grammar_state, &input->allowed, err);
+    if (status)
+        return status;
+    if (grammar_automaton_may_end(stream->automaton, stream->grammar_state)) {
+        input->ends = stream->lists.end_tokens;
+        input->n_ends = stream->ignore_eog ? stream->lists.n_stop_tokens : stream->lists.n_end_tokens;
+    }
+    for (int32_t i = 0; i < (input->n_allowed + 31) / 32; i++)
+        if (input->allowed[i])
+            return 0;
+    return input->n_ends ? 0 : error_set(err, SAMPAN_EUNSUPPORTED, "the model's vocabulary has no token for what the grammar wants next; allow other characters");
+}
+
 /* ---- Tokens. */
 
 static bool is_eog(const struct engine *engine, int32_t token)
@@ -93,10 +133,15 @@ static void accept_token(struct engine *engine, struct stream *stream, int32_t t
         end_unless_stopped(engine, stream, FINISH_EOG);
         return;
     }
+    struct error failure;
+    bool complete = false;
+    if (stream->automaton && follow_grammar(engine, stream, token, &complete, &failure)) {
+        results_fail_stream(engine, stream, &failure);
+        return;
+    }
     stream->log.tokens[stream->log.n_tokens++] = token;
     if (stream->stops.count) {
         bool found = false;
-        struct error failure;
         if (look_for_stops(engine, stream, token, &found)) {
             error_no_memory(&failure, "looking for stop strings");
             results_fail_stream(engine, stream, &failure);
@@ -107,6 +152,11 @@ static void accept_token(struct engine *engine, struct stream *stream, int32_t t
             results_end_stream(engine, stream, FINISH_STOP);
             return;
         }
+    }
+    if (complete) {
+        stream->progress.eog_token = -1;
+        end_unless_stopped(engine, stream, FINISH_EOG);
+        return;
     }
     if (token_log_n_new(&stream->log) >= stream->log.max_new) {
         end_unless_stopped(engine, stream, FINISH_LENGTH);
@@ -126,7 +176,9 @@ static int choose_by_logits(struct engine *engine, struct stream *stream, const 
         input.held_back = stream->lists.end_tokens;
         input.n_held_back = stream->lists.n_end_tokens;
     }
-    int status = sampler_choose(&engine->sampler, &input, token, err);
+    int status = stream->automaton ? allow_by_grammar(stream, &input, err) : 0;
+    if (!status)
+        status = sampler_choose(&engine->sampler, &input, token, err);
     if (!status && log->logprob_width)
         status = sampler_log_probabilities(&engine->sampler, logits, *token, log->logprob_width - 1,
                                            log->logprobs + (int64_t)token_log_n_new(log) * log->logprob_width, err);

@@ -244,12 +244,26 @@ static void apply_output_penalties(struct sampler *sampler, const struct sampler
     }
 }
 
+/* The row, without what is not allowed. */
+static void copy_row(struct sampler *sampler, const struct sampler_input *input)
+{
+    if (!input->allowed) {
+        memcpy(sampler->row, input->logits, (size_t)sampler->n_vocabulary * sizeof(float));
+        return;
+    }
+    for (int32_t id = 0; id < sampler->n_vocabulary; id++)
+        sampler->row[id] = id < input->n_allowed && (input->allowed[id / 32] >> (id % 32) & 1) ? input->logits[id] : -INFINITY;
+    for (int32_t i = 0; i < input->n_ends; i++)
+        if (input->ends[i] >= 0 && input->ends[i] < sampler->n_vocabulary)
+            sampler->row[input->ends[i]] = input->logits[input->ends[i]];
+}
+
 /* The row after biases, bans and penalties: the caller's where nothing applies, else our copy. */
 static const float *adjust_row(struct sampler *sampler, const struct sampler_input *input)
 {
-    if (!changes_logits(input->parameters) && !input->n_held_back)
+    if (!changes_logits(input->parameters) && !input->n_held_back && !input->allowed)
         return input->logits;
-    memcpy(sampler->row, input->logits, (size_t)sampler->n_vocabulary * sizeof(float));
+    copy_row(sampler, input);
     apply_biases(sampler, input->parameters);
     apply_bans(sampler, input);
     if (has_repetition_penalty(input->parameters))

@@ -171,7 +171,7 @@ void scheduler_free(struct scheduler *s)
 bool scheduler_argmax_suffices(const struct stream *stream, int32_t position)
 {
     int32_t n_new = position + 1 - stream->log.n_prompt; /* accepted before the token that follows this position */
-    return sampling_parameters_are_plain_greedy(&stream->sampling) && stream->log.logprob_width == 0 && n_new >= stream->min_tokens;
+    return sampling_parameters_are_plain_greedy(&stream->sampling) && !stream->constraint && stream->log.logprob_width == 0 && n_new >= stream->min_tokens;
 }
 
 /* The row behind all known tokens may be computed now, its token being the argmax of the last submitted step. */

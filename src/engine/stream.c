@@ -16,6 +16,7 @@ int stream_create(const struct engine_request *request, const struct tokenizer *
     s->ignore_eog = request->ignore_eog;
     s->show_control = request->show_control;
     s->scores_prompt = request->n_prompt_logprobs > 0;
+    s->constraint = constraint_retain(request->constraint);
     s->slot = -1;
     s->argmax_step = UINT64_MAX;
     int status = token_log_init(&s->log, request->prompt, (int32_t)request->n_prompt, max_new, request->n_logprobs < 0 ? 0 : 1 + request->n_logprobs,
@@ -50,6 +51,7 @@ void stream_free(struct stream *stream)
     request_lists_free(&stream->lists);
     stop_strings_free(&stream->stops);
     pooling_free(&stream->pooling);
+    constraint_release(stream->constraint);
     buffer_free(&stream->text);
     mem_free(stream);
 }

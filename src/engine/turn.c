@@ -22,6 +22,11 @@ static void take_message(struct engine *engine, const struct engine_message *mes
             results_fail_stream(engine, stream, &failure);
             return;
         }
+        struct error refusal;
+        if (results_begin_grammar(engine, stream, &refusal)) {
+            results_fail_stream(engine, stream, &refusal);
+            return;
+        }
         if (scheduler_capacity(&engine->scheduler.description) < stream->log.n_prompt + (stream->log.max_new > 0)) {
             struct error failure;
             error_set(&failure, SAMPAN_ELIMIT, "the prompt has %d tokens; the executor, opened again after a loss, holds %d", stream->log.n_prompt,

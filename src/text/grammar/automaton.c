@@ -373,6 +373,11 @@ bool grammar_automaton_may_end(const struct grammar_automaton *automaton, int32_
     return automaton->states[state].may_end;
 }
 
+bool grammar_automaton_is_complete(const struct grammar_automaton *automaton, int32_t state)
+{
+    return automaton->states[state].may_end && automaton->states[state].count == 0;
+}
+
 static void drop_masks(struct grammar_automaton *automaton)
 {
     for (size_t i = 0; i < automaton->n_states; i++) {

@@ -36,6 +36,9 @@ int grammar_automaton_start(struct grammar_automaton *automaton, int32_t *state,
 int grammar_automaton_advance(struct grammar_automaton *automaton, int32_t state, const char *bytes, size_t length, int32_t *next, struct error *err);
 bool grammar_automaton_may_end(const struct grammar_automaton *automaton, int32_t state); /* the text so far is complete */
 
+/* The text so far is complete and nothing may follow it. */
+bool grammar_automaton_is_complete(const struct grammar_automaton *automaton, int32_t state);
+
 /* Which tokens may come next: bit id % 32 of word id / 32; words = ceil(n_tokens / 32). The mask stays valid until the next call. End tokens are
  * not in it: they are allowed where may_end says so. */
 int grammar_automaton_mask(struct grammar_automaton *automaton, int32_t state, const uint32_t **mask, struct error *err);

@@ -55,6 +55,9 @@ struct fragment build_array_value(struct schema_compiler *compiler, json_t *sche
 struct fragment build_object_value(struct schema_compiler *compiler, json_t *schema);
 struct fragment build_literal_value(struct schema_compiler *compiler, json_t *value); /* as JSON */
 
+/* The kinds of value that a schema's keywords speak of; 0: none in particular. */
+unsigned schema_spoken_kinds(json_t *schema);
+
 /* ---- json_merge.c */
 
 unsigned json_kinds(struct schema_compiler *compiler, json_t *schema); /* bits of the `type` keyword; ALL_KINDS where there is none */

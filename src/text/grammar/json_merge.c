@@ -366,6 +366,8 @@ static unsigned kind_of_value(json_t *value)
 static unsigned possible_kinds(struct schema_compiler *compiler, json_t *schema, json_t *values)
 {
     unsigned kinds = json_kinds(compiler, schema), of_values = 0;
+    if (!json_object_get(schema, "type") && !values && schema_spoken_kinds(schema))
+        kinds = schema_spoken_kinds(schema); /* only such values are made */
     for (size_t i = 0; i < json_array_size(values); i++)
         of_values |= kind_of_value(json_array_get(values, i));
     /* 1.0 is an integer too. */

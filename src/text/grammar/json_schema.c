@@ -84,6 +84,16 @@ static const struct keyword *find_keyword(const char *name)
     return NULL;
 }
 
+unsigned schema_spoken_kinds(json_t *schema)
+{
+    unsigned kinds = 0;
+    for (void *at = json_object_iter(schema); at; at = json_object_iter_next(schema, at)) {
+        const struct keyword *keyword = find_keyword(json_object_iter_key(at));
+        kinds |= keyword ? keyword->kinds : 0;
+    }
+    return kinds;
+}
+
 static bool is_schema(json_t *json)
 {
     return json_is_object(json) || json_is_boolean(json);
@@ -127,10 +137,9 @@ static const char *misfit(enum keyword_form form, json_t *value)
     }
 }
 
-/* Every keyword is known, works and holds what it should; *kinds: of which kinds of value they speak. */
-static bool check_keywords(struct schema_compiler *compiler, json_t *schema, unsigned *kinds)
+/* Every keyword is known, works and holds what it should. */
+static bool check_keywords(struct schema_compiler *compiler, json_t *schema)
 {
-    *kinds = 0;
     for (void *at = json_object_iter(schema); at && !compiler->builder->status; at = json_object_iter_next(schema, at)) {
         const char *name = json_object_iter_key(at);
         const struct keyword *keyword = find_keyword(name);
@@ -144,7 +153,6 @@ static bool check_keywords(struct schema_compiler *compiler, json_t *schema, uns
         const char *expected = misfit(keyword->form, json_object_iter_value(at));
         if (expected)
             builder_fail(compiler->builder, SAMPAN_EINVAL, "the JSON Schema has a '%s' that is not %s", name, expected);
-        *kinds |= keyword->kinds;
     }
     return !compiler->builder->status;
 }
@@ -345,14 +353,14 @@ static struct fragment build_kinds(struct schema_compiler *compiler, json_t *sch
 static struct fragment build_schema(struct schema_compiler *compiler, json_t *schema)
 {
     struct grammar_builder *builder = compiler->builder;
-    unsigned spoken_of = 0;
+    unsigned spoken_of = schema_spoken_kinds(schema);
     if (json_is_true(schema))
         return build_call(builder, common_rule(compiler, RULE_VALUE));
     if (json_is_false(schema)) {
         int32_t start = builder_node(builder);
         return (struct fragment){start, builder_node(builder)}; /* no way through */
     }
-    if (!check_keywords(compiler, schema, &spoken_of))
+    if (!check_keywords(compiler, schema))
         return build_empty(builder);
     if (json_object_get(schema, "$ref"))
         return build_reference(compiler, schema);
