@@ -23,7 +23,7 @@ struct sampan_model {
     struct chat_template *chat_template;
     struct error tokenizer_error, template_error;
     struct token_trie *trie; /* of the tokenizer's vocabulary; made with the first grammar */
-    char *name; /* owned */
+    char *name;              /* owned */
     struct sampan_model_description description;
 };
 

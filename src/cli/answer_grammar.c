@@ -15,8 +15,10 @@ static const struct {
     enum sampan_grammar_kind kind;
     bool may_be_file, is_file;
 } rows[] = {
-    {OPTION_JSON_OBJECT, SAMPAN_GRAMMAR_JSON_OBJECT, false, false}, {OPTION_JSON_SCHEMA, SAMPAN_GRAMMAR_JSON_SCHEMA, true, false},
-    {OPTION_REGEX, SAMPAN_GRAMMAR_REGEX, false, false},             {OPTION_CHOICE, SAMPAN_GRAMMAR_CHOICES, false, false},
+    {OPTION_JSON_OBJECT, SAMPAN_GRAMMAR_JSON_OBJECT, false, false},
+    {OPTION_JSON_SCHEMA, SAMPAN_GRAMMAR_JSON_SCHEMA, true, false},
+    {OPTION_REGEX, SAMPAN_GRAMMAR_REGEX, false, false},
+    {OPTION_CHOICE, SAMPAN_GRAMMAR_CHOICES, false, false},
     {OPTION_GRAMMAR, SAMPAN_GRAMMAR_GBNF, true, true},
 };
 
@@ -57,7 +59,7 @@ static int compile(size_t row, const struct option_value *value, sampan_model *m
         source = file;
     }
     int status = sampan_grammar_compile(model, rows[row].kind, source, length, grammar) ? session_fail() : EXIT_OK;
-    free(choices);
+    mem_free(choices);
     mem_free(file);
     return status;
 }

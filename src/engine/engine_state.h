@@ -53,6 +53,6 @@ void results_fail(struct engine *engine, struct step_plan *plan, const struct er
 void results_end_stream(struct engine *engine, struct stream *stream, enum engine_finish finish);
 void results_fail_stream(struct engine *engine, struct stream *stream, const struct error *failure);
 int results_begin_grammar(struct engine *engine, struct stream *stream, struct error *err); /* of a stream that came in; without one: nothing */
-void results_leave_step(struct engine *engine, struct step_plan *plan); /* the step names its streams no longer */
+void results_leave_step(struct engine *engine, struct step_plan *plan);                     /* the step names its streams no longer */
 
 #endif

@@ -114,7 +114,8 @@ static int allow_by_grammar(struct stream *stream, struct sampler_input *input, 
     for (int32_t i = 0; i < (input->n_allowed + 31) / 32; i++)
         if (input->allowed[i])
             return 0;
-    return input->n_ends ? 0 : error_set(err, SAMPAN_EUNSUPPORTED, "the model's vocabulary has no token for what the grammar wants next; allow other characters");
+    return input->n_ends ? 0
+                         : error_set(err, SAMPAN_EUNSUPPORTED, "the model's vocabulary has no token for what the grammar wants next; allow other characters");
 }
 
 /* ---- Tokens. */

@@ -1,7 +1,8 @@
 /* The sampler: from a row of logits to a token. A pure function of (logits row, parameters, token log, position); there is no hidden state.
  *
- * Order: what a grammar does not allow is left out -> biases -> bans (-inf biases, banned sequences, tokens that end an answer before min_tokens) -> repetition, presence, frequency penalties ->
- * temperature -> top-k -> top-p -> min-p -> typical-p -> one draw. Each step works on what the one before left; shares are of the mass that is left.
+ * Order: what a grammar does not allow is left out -> biases -> bans (-inf biases, banned sequences, tokens that end an answer before min_tokens) ->
+ * repetition, presence, frequency penalties -> temperature -> top-k -> top-p -> min-p -> typical-p -> one draw.
+ * Each step works on what the one before left; shares are of the mass that is left.
  *
  * Definitions. Candidates are ordered by logit, descending, ties by ascending id. top-k keeps the first k of them. top-p keeps the shortest beginning whose
  * share of the remaining mass reaches p. min-p keeps those with at least min_p times the first one's probability. typical-p orders them anew by
@@ -56,7 +57,7 @@ struct sampler_input {
     int32_t n_held_back;
     const uint32_t *allowed; /* bit id % 32 of word id / 32, for n_allowed ids: tokens that may be chosen, none beyond; NULL: all */
     int32_t n_allowed;
-    const int32_t *ends;     /* [n_ends] tokens that may be chosen beside those of `allowed` */
+    const int32_t *ends; /* [n_ends] tokens that may be chosen beside those of `allowed` */
     int32_t n_ends;
 };
 

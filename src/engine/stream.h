@@ -48,7 +48,7 @@ struct stream {
     bool ignore_eog;
     bool show_control;
     bool scores_prompt;
-    struct pooling pooling; /* the engine's until it is published as complete */
+    struct pooling pooling;        /* the engine's until it is published as complete */
     struct constraint *constraint; /* a reference of its own; NULL: none */
 
     /* The engine's. */
@@ -57,8 +57,8 @@ struct stream {
     struct detokenizer stop_detokenizer;
     struct grammar_automaton *automaton; /* of the constraint, while the stream lives in the engine; NULL: none */
     int32_t grammar_state;               /* of it, after the accepted tokens */
-    struct stream_progress progress;  /* published by outbox_publish */
-    char message[ERROR_MESSAGE_SIZE]; /* for FINISH_ERROR; written before it is published */
+    struct stream_progress progress;     /* published by outbox_publish */
+    char message[ERROR_MESSAGE_SIZE];    /* for FINISH_ERROR; written before it is published */
     enum stream_state state;
     bool started;         /* was admitted at least once */
     int32_t n_scheduled;  /* positions [0, n_scheduled) are in the cache or in a submitted step */

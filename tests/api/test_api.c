@@ -252,6 +252,48 @@ static void biases_bans_and_stop_tokens_reach_the_sampler(void **state)
     assert_non_null(strstr(sampan_error_message(), "logit_bias names token 288"));
 }
 
+struct written {
+    char text[512];
+    size_t length;
+    int32_t finish;
+};
+
+static int write_down(void *self, const struct sampan_event *event)
+{
+    struct written *written = self;
+    if (written->length + event->text_length < sizeof written->text) {
+        memcpy(written->text + written->length, event->text, event->text_length);
+        written->length += event->text_length;
+    }
+    written->finish = event->finish;
+    return 0;
+}
+
+static void answers_are_of_their_grammar(void **state)
+{
+    struct opened *opened = *state;
+    static const char schema[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"enum\":[\"x\",\"yy\"]}},\"required\":[\"a\"],\"additionalProperties\":false}";
+    sampan_grammar *grammar;
+    struct sampan_request request = make_request();
+    assert_ok(sampan_grammar_compile(opened->model, SAMPAN_GRAMMAR_JSON_SCHEMA, schema, strlen(schema), &grammar));
+    request.grammar = grammar;
+    request.max_tokens = 200;
+    request.temperature = 2;
+    for (request.seed = 0; request.seed < 5; request.seed++) {
+        struct written written = {0};
+        assert_ok(sampan_generate(opened->engine, &request, write_down, &written));
+        assert_int_equal(written.finish, SAMPAN_FINISH_END);
+        assert_int_equal(written.text[0], '{');
+        assert_int_equal(written.text[written.length - 1], '}');
+        assert_true(strstr(written.text, "\"x\"") || strstr(written.text, "\"yy\""));
+    }
+    sampan_grammar_free(grammar);
+    sampan_grammar_free(NULL);
+    assert_int_equal(sampan_grammar_compile(opened->model, SAMPAN_GRAMMAR_REGEX, "(", 1, &grammar), SAMPAN_EINVAL);
+    assert_null(grammar);
+    assert_int_equal(sampan_grammar_compile(opened->model, 99, "", 0, &grammar), SAMPAN_EINVAL);
+}
+
 static void several_threads_may_generate_at_once(void **state)
 {
     struct opened *opened = *state;
@@ -547,6 +589,7 @@ int main(void)
         cmocka_unit_test(submit_and_next_event_give_what_generate_gives),
         cmocka_unit_test(a_callback_can_stop_and_so_can_cancel),
         cmocka_unit_test(biases_bans_and_stop_tokens_reach_the_sampler),
+        cmocka_unit_test(answers_are_of_their_grammar),
         cmocka_unit_test(several_threads_may_generate_at_once),
         cmocka_unit_test(the_two_ways_are_not_mixed),
         cmocka_unit_test(embeddings_do_not_depend_on_what_else_is_asked),

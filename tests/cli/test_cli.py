@@ -291,6 +291,21 @@ class Run(Case):
                             tokens("--ignore-end", "--seed", "3", "--temperature", "2"))
         self.fails(1, "run", TINY, "--prompt", "x", "--logit-bias", "100000=1", saying=["logit_bias", "100000"])
 
+    def test_an_answer_is_of_the_form_that_was_asked_for(self):
+        words = ["run", TINY, "--prompt", "hello", "--temperature", "1.5", "--seed"]
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 77}, "s": {"type": "string", "maxLength": 5}},
+                  "required": ["n", "s"], "additionalProperties": False}
+        for seed in "123":
+            answer = json.loads(self.ok(*words, seed, "--json-schema", json.dumps(schema)))
+            self.assertTrue(3 <= answer["n"] <= 77 and len(answer["s"]) <= 5 and len(answer) == 2, answer)
+            self.assertEqual(self.ok(*words, seed, "--json-schema", path_of("schema.json", json.dumps({"const": ["a", 1]}))).strip(), '["a",1]')
+            self.assertRegex(self.ok(*words, seed, "--regex", "[0-9]{3}-x"), r"^[0-9]{3}-x\n?$")
+            self.assertIn(self.ok(*words, seed, "--choice", "yes", "--choice", "no").strip(), ("yes", "no"))
+            self.assertEqual(self.ok(*words, seed, "--grammar", path_of("g.gbnf", 'root ::= "a" b\nb ::= "c"')).strip(), "ac")
+        self.fails(1, *words, "1", "--json-schema", '{"not": {}}', saying=["'not'"])
+        self.fails(1, *words, "1", "--json-schema", "no/such/file", saying=["no/such/file"])
+        self.fails(2, *words, "1", "--json-object", "--choice", "a", saying=["exclude one another"])
+
     def test_in_a_pipe_each_line_is_a_message_and_only_answers_come_out(self):
         out = self.ok("run", TINY, "--max-tokens", "10", stdin=b"hello\n\n/help\n")
         self.assertTrue(out.startswith(self.ok("run", TINY, "--max-tokens", "10", "--prompt", "hello")))

@@ -2,8 +2,8 @@
  *
  *     {"kind": 1, "source": "...", "texts": ["...", ...], "samples": 3, "seed": 7}
  *
- * and prints, a line each, {"error": "..."} or {"verdicts": [true, ...], "samples": ["...", ...]}: which texts the grammar accepts as a whole, and random texts of
- * it. A sample walks over bytes, so it meets every way through the grammar that masks of tokens can. */
+ * and prints, a line each, {"error": "..."} or {"verdicts": [true, ...], "samples": ["...", ...]}: which texts the grammar accepts as a whole, and random
+ * texts of it. A sample walks over bytes, so it meets every way through the grammar that masks of tokens can. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Constrained output: what each kind of grammar accepts, what is refused and with which words, that masks of tokens say the same as the bytes do, that there are
- * no dead ends, and that hostile sources cost little. The JSON Schema cases come from compare_grammar.py, which asks the jsonschema library. */
+/* Constrained output: what each kind of grammar accepts, what is refused and with which words, that masks of tokens say the same as the bytes do, that there
+ * are no dead ends, and that hostile sources cost little. The JSON Schema cases come from compare_grammar.py, which asks the jsonschema library. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,10 @@ static const struct {
      {"hello.", "good morning, Al, Cy.", "hi, Bob."},
      {"hello", "good .", "hello, B.", "hello,Bob."}},
     {GRAMMAR_GBNF, "root ::= \"(\" root* \")\" | [^()\\x0A]", {"()", "(a(b)(()))", "é"}, {"", "(", "(\n)", "ab"}},
-    {GRAMMAR_JSON_OBJECT, "", {"{}", "{\"a\": 1}", "{\"a\":[1,-2.5e3,{\"b\":null}], \"c\":\"x\\u00e9\\/\"}", "{\n  \"a\": true\n}"}, {"", "[]", "{\"a\":1,}", "{\"a\":01}", "{a:1}", "{\"\\ud800\":1}", "{\"a\"\n:1}"}},
+    {GRAMMAR_JSON_OBJECT,
+     "",
+     {"{}", "{\"a\": 1}", "{\"a\":[1,-2.5e3,{\"b\":null}], \"c\":\"x\\u00e9\\/\"}", "{\n  \"a\": true\n}"},
+     {"", "[]", "{\"a\":1,}", "{\"a\":01}", "{a:1}", "{\"\\ud800\":1}", "{\"a\"\n:1}"}},
     {GRAMMAR_JSON_SCHEMA, "true", {"null", "[]", "\"\"", "0.5"}, {"", "nul", "'a'"}},
     {GRAMMAR_JSON_SCHEMA,
      "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\",\"minimum\":-5,\"maximum\":120},\"b\":{\"type\":\"string\",\"maxLength\":3}},"
@@ -72,18 +75,37 @@ static const struct {
      "\"required\":[\"v\",\"next\"],\"additionalProperties\":false}},\"$ref\":\"#/$defs/n\"}",
      {"{\"v\":1,\"next\":null}", "{\"v\":1.5,\"next\":{\"v\":2e3,\"next\":{\"v\":0,\"next\":null}}}"},
      {"{\"v\":1}", "{\"v\":1,\"next\":{}}"}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"number\",\"exclusiveMinimum\":-0.1,\"maximum\":12.34}", {"0", "-0.09", "12.34", "12.339999999", "3.5"}, {"-0.1", "12.35", "13", "-1", "00"}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":10,\"maximum\":1000}", {"14", "21", "994"}, {"7", "20", "1001", "14.0"}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"object\",\"properties\":{\"ab\":{\"const\":1},\"abc\":{}},\"additionalProperties\":{\"type\":\"boolean\"}}", {"{\"ab\":1}", "{\"a\":true,\"abcd\":false,\"\":true}", "{\"abc\":[],\"b\":true}"}, {"{\"ab\":true}", "{\"x\":1}"}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"format\":\"date\"}", {"\"2024-02-29\"", "\"1999-12-31\"", "\"2000-02-29\""}, {"\"2023-02-29\"", "\"1900-02-29\"", "\"2023-04-31\"", "\"0000-01-01\""}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"pattern\":\"b.\",\"minLength\":3,\"maxLength\":4}", {"\"abc\"", "\"b\\\"\\\\\"", "\"bbbb\""}, {"\"bc\"", "\"abcde\"", "\"aab\"", "\"aaa\""}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"enum\":[\"a\",1,\"bb\"],\"maxLength\":1}", {"\"a\""}, {"1", "\"bb\""}},
-    {GRAMMAR_JSON_SCHEMA, "{\"allOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},{\"properties\":{\"a\":{\"minimum\":3}}}]}", {"{\"a\":3}"}, {"{\"a\":2}", "{}"}},
     {GRAMMAR_JSON_SCHEMA,
-     "{\"oneOf\":[{\"properties\":{\"k\":{\"const\":\"a\"}},\"required\":[\"k\"]},{\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]},{\"type\":\"null\"}]}",
+     "{\"type\":\"number\",\"exclusiveMinimum\":-0.1,\"maximum\":12.34}",
+     {"0", "-0.09", "12.34", "12.339999999", "3.5"},
+     {"-0.1", "12.35", "13", "-1", "00"}},
+    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":10,\"maximum\":1000}", {"14", "21", "994"}, {"7", "20", "1001", "14.0"}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"type\":\"object\",\"properties\":{\"ab\":{\"const\":1},\"abc\":{}},\"additionalProperties\":{\"type\":\"boolean\"}}",
+     {"{\"ab\":1}", "{\"a\":true,\"abcd\":false,\"\":true}", "{\"abc\":[],\"b\":true}"},
+     {"{\"ab\":true}", "{\"x\":1}"}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"type\":\"string\",\"format\":\"date\"}",
+     {"\"2024-02-29\"", "\"1999-12-31\"", "\"2000-02-29\""},
+     {"\"2023-02-29\"", "\"1900-02-29\"", "\"2023-04-31\"", "\"0000-01-01\""}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"type\":\"string\",\"pattern\":\"b.\",\"minLength\":3,\"maxLength\":4}",
+     {"\"abc\"", "\"b\\\"\\\\\"", "\"bbbb\""},
+     {"\"bc\"", "\"abcde\"", "\"aab\"", "\"aaa\""}},
+    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"enum\":[\"a\",1,\"bb\"],\"maxLength\":1}", {"\"a\""}, {"1", "\"bb\""}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"allOf\":[{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]},{\"properties\":{\"a\":{\"minimum\":3}}}]}",
+     {"{\"a\":3}"},
+     {"{\"a\":2}", "{}"}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"oneOf\":[{\"properties\":{\"k\":{\"const\":\"a\"}},\"required\":[\"k\"]},{\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]},{\"type\":"
+     "\"null\"}]}",
      {"{\"k\":\"a\"}", "{\"k\":\"b\"}", "null"},
      {"{\"k\":\"c\"}", "{}"}},
-    {GRAMMAR_JSON_SCHEMA, "{\"type\":\"array\",\"prefixItems\":[{\"const\":0}],\"items\":{\"type\":\"null\"},\"minItems\":1,\"maxItems\":3}", {"[0]", "[0, null,null]", "[ 0 ]"}, {"[]", "[null]", "[0,null,null,null]", "[0,0]"}},
+    {GRAMMAR_JSON_SCHEMA,
+     "{\"type\":\"array\",\"prefixItems\":[{\"const\":0}],\"items\":{\"type\":\"null\"},\"minItems\":1,\"maxItems\":3}",
+     {"[0]", "[0, null,null]", "[ 0 ]"},
+     {"[]", "[null]", "[0,null,null,null]", "[0,0]"}},
 };
 
 static void each_source_has_its_language(void **state)

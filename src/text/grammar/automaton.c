@@ -40,15 +40,15 @@ struct grammar_automaton {
     element *elements;          /* [n_elements] of all states */
     size_t n_stacks, stack_capacity, n_states, state_capacity, n_elements, element_capacity;
     struct number_table stack_table, state_table;
-    element *pending, *kept;     /* [LIMIT_AUTOMATON_SET] the set being closed; what of it stays */
-    element *visited;            /* [SET_TABLE] */
-    uint32_t *visited_in;        /* [SET_TABLE] the closure in which the slot was filled */
-    uint32_t closure;            /* its number */
+    element *pending, *kept; /* [LIMIT_AUTOMATON_SET] the set being closed; what of it stays */
+    element *visited;        /* [SET_TABLE] */
+    uint32_t *visited_in;    /* [SET_TABLE] the closure in which the slot was filled */
+    uint32_t closure;        /* its number */
     size_t n_pending, n_kept;
-    int32_t *path;               /* [max_depth + 1] states of the walk over the trie */
+    int32_t *path; /* [max_depth + 1] states of the walk over the trie */
     size_t n_words;
     int64_t n_masks_made;
-    size_t memory, mask_memory;  /* bytes of everything that grows; of masks */
+    size_t memory, mask_memory; /* bytes of everything that grows; of masks */
 };
 
 /* ---- Memory. */
@@ -160,8 +160,7 @@ static int32_t intern_stack(struct grammar_automaton *automaton, int32_t node, i
 static bool state_equals(const struct grammar_automaton *automaton, int32_t number, const element *elements, size_t n, bool may_end)
 {
     const struct state *state = &automaton->states[number];
-    return state->may_end == may_end && (size_t)state->count == n &&
-           (!n || memcmp(automaton->elements + state->first, elements, n * sizeof *elements) == 0);
+    return state->may_end == may_end && (size_t)state->count == n && (!n || memcmp(automaton->elements + state->first, elements, n * sizeof *elements) == 0);
 }
 
 static int32_t intern_state(struct grammar_automaton *automaton, const element *elements, size_t n, bool may_end, struct error *err)
@@ -199,7 +198,8 @@ static int add_pending(struct grammar_automaton *automaton, int32_t node, int32_
         if (automaton->visited[at] == wanted)
             return 0;
     if (automaton->n_pending == LIMIT_AUTOMATON_SET)
-        return error_set(err, SAMPAN_ELIMIT, "following a grammar: a text can be read in more than %d ways; make the grammar less ambiguous", LIMIT_AUTOMATON_SET);
+        return error_set(err, SAMPAN_ELIMIT, "following a grammar: a text can be read in more than %d ways; make the grammar less ambiguous",
+                         LIMIT_AUTOMATON_SET);
     automaton->visited[at] = wanted;
     automaton->visited_in[at] = automaton->closure;
     automaton->pending[automaton->n_pending++] = wanted;
@@ -342,8 +342,8 @@ void grammar_automaton_free(struct grammar_automaton *automaton)
         mem_free(automaton->states[i].next);
         mem_free(automaton->states[i].mask);
     }
-    void *memory[] = {automaton->stacks, automaton->states, automaton->elements, automaton->stack_table.slots, automaton->state_table.slots,
-                      automaton->pending, automaton->kept, automaton->visited, automaton->visited_in, automaton->path};
+    void *memory[] = {automaton->stacks,  automaton->states, automaton->elements, automaton->stack_table.slots, automaton->state_table.slots,
+                      automaton->pending, automaton->kept,   automaton->visited,  automaton->visited_in,        automaton->path};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         mem_free(memory[i]);
     mem_free(automaton);

@@ -17,8 +17,8 @@ struct grammar {
     int32_t n_nodes, n_edges, n_rules, n_classes;
     int32_t *first_edge; /* [n_nodes + 1] */
     struct grammar_edge *edges;
-    int32_t *rule_starts;   /* [n_rules] nodes */
-    unsigned char *is_end;  /* [n_nodes]: the end of a rule */
+    int32_t *rule_starts;    /* [n_rules] nodes */
+    unsigned char *is_end;   /* [n_nodes]: the end of a rule */
     uint8_t byte_class[256]; /* bytes that no edge tells apart share a class */
 };
 

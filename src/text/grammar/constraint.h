@@ -1,5 +1,5 @@
-/* What a request asks of its answer: a grammar, and the vocabulary it is held against. Shared by requests and by the engines they go to, in any thread; the last
- * one that lets go frees it. */
+/* What a request asks of its answer: a grammar, and the vocabulary it is held against. Shared by requests and by the engines they go to, in any thread; the
+ * last one that lets go frees it. */
 #ifndef TEXT_GRAMMAR_CONSTRAINT_H
 #define TEXT_GRAMMAR_CONSTRAINT_H
 

@@ -1,5 +1,5 @@
-/* From a builder to a grammar: nodes that cannot reach their rule's end are dropped (so that the automaton has no dead ends), what cannot be run is refused, the
- * rest is packed. Everything is linear in the number of edges. */
+/* From a builder to a grammar: nodes that cannot reach their rule's end are dropped (so that the automaton has no dead ends), what cannot be run is refused,
+ * the rest is packed. Everything is linear in the number of edges. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -55,8 +55,8 @@ static int begin_work(struct work *work, struct grammar_builder *builder)
 
 static void end_work(struct work *work)
 {
-    void *memory[] = {work->incoming_first, work->incoming, work->callers_first, work->callers, work->outgoing_first, work->outgoing, work->start_of,
-                      work->productive, work->nullable, work->visited, work->stack, work->number, work->rule_number, work->order};
+    void *memory[] = {work->incoming_first, work->incoming, work->callers_first, work->callers, work->outgoing_first, work->outgoing,    work->start_of,
+                      work->productive,     work->nullable, work->visited,       work->stack,   work->number,         work->rule_number, work->order};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         mem_free(memory[i]);
 }
@@ -107,8 +107,8 @@ static void mark_reaching_end(struct work *work, bool with_bytes, unsigned char 
         int32_t node = work->stack[--top];
         for (int32_t i = work->incoming_first[node]; i < work->incoming_first[node + 1]; i++) {
             const struct build_edge *edge = &builder->edges[work->incoming[i]];
-            bool passable = edge->kind == EDGE_EPSILON || (edge->kind == EDGE_BYTES && with_bytes) ||
-                            (edge->kind == EDGE_CALL && marks[builder->rules[edge->rule].start]);
+            bool passable =
+                edge->kind == EDGE_EPSILON || (edge->kind == EDGE_BYTES && with_bytes) || (edge->kind == EDGE_CALL && marks[builder->rules[edge->rule].start]);
             if (passable)
                 mark(work, marks, edge->from, &top);
         }
@@ -160,9 +160,9 @@ static int32_t find_left_calls(struct work *work, int32_t rule, int32_t *found)
 }
 
 struct left_calls {
-    int32_t *first; /* [n_rules + 1] */
-    int32_t *rules; /* [n_edges] */
-    int32_t *path, *next; /* [n_rules] the walk: rules and the next call to look at */
+    int32_t *first;        /* [n_rules + 1] */
+    int32_t *rules;        /* [n_edges] */
+    int32_t *path, *next;  /* [n_rules] the walk: rules and the next call to look at */
     unsigned char *colour; /* [n_rules] */
 };
 
@@ -261,7 +261,7 @@ static void choose_classes(const struct work *work, struct grammar *grammar)
     int32_t class = -1;
     for (int byte = 0; byte < 256; byte++) {
         class += begins[byte];
-        grammar->byte_class[byte] = (uint8_t)class;
+        grammar->byte_class[byte] = (uint8_t) class;
     }
     grammar->n_classes = class + 1;
 }

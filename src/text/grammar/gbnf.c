@@ -11,7 +11,7 @@ struct parser {
     struct grammar_builder *builder;
     const char *source;
     size_t length, at;
-    int depth; /* open groups */
+    int depth;             /* open groups */
     struct hash_map names; /* keys lie in the source */
 };
 

@@ -24,8 +24,10 @@ static const struct {
     const char *name;
     void (*build)(struct grammar_builder *builder, const char *source, size_t length); /* defines rule 0 */
 } kinds[GRAMMAR_KIND_COUNT] = {
-    [GRAMMAR_JSON_OBJECT] = {"JSON object", build_any_object}, [GRAMMAR_JSON_SCHEMA] = {"JSON Schema", build_json_schema},
-    [GRAMMAR_REGEX] = {"regular expression", build_expression}, [GRAMMAR_CHOICES] = {"list of choices", build_choices},
+    [GRAMMAR_JSON_OBJECT] = {"JSON object", build_any_object},
+    [GRAMMAR_JSON_SCHEMA] = {"JSON Schema", build_json_schema},
+    [GRAMMAR_REGEX] = {"regular expression", build_expression},
+    [GRAMMAR_CHOICES] = {"list of choices", build_choices},
     [GRAMMAR_GBNF] = {"grammar", build_gbnf},
 };
 

@@ -1,7 +1,7 @@
 /* Constrained output: what a model may say, as a grammar over bytes.
  *
- * A grammar is compiled once from one of five sources and is immutable; an automaton (automaton.h) runs it token by token and says which tokens may come next. All
- * sources become the same thing: rules that are small non-deterministic automata over bytes and may call each other (a recursive transition network, Woods
+ * A grammar is compiled once from one of five sources and is immutable; an automaton (automaton.h) runs it token by token and says which tokens may come next.
+ * All sources become the same thing: rules that are small non-deterministic automata over bytes and may call each other (a recursive transition network, Woods
  * 1970), so that JSON inside JSON needs no special case and one engine serves every dialect.
  *
  *     regex.c  gbnf.c  json_schema.c ...  ->  build.h: fragments, rules  ->  finish.c: trimmed, checked, packed  ->  automaton.c

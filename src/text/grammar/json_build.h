@@ -14,8 +14,8 @@ enum json_kind { KIND_NULL, KIND_BOOLEAN, KIND_INTEGER, KIND_NUMBER, KIND_STRING
 
 /* Rules that many schemas use, made when first asked for. */
 enum common_rule {
-    RULE_SPACE,     /* nothing, a space, or a line break and indentation */
-    RULE_VALUE,     /* any value */
+    RULE_SPACE, /* nothing, a space, or a line break and indentation */
+    RULE_VALUE, /* any value */
     RULE_OBJECT,
     RULE_ARRAY,
     RULE_STRING,
@@ -63,8 +63,8 @@ unsigned schema_spoken_kinds(json_t *schema);
 unsigned json_kinds(struct schema_compiler *compiler, json_t *schema); /* bits of the `type` keyword; ALL_KINDS where there is none */
 /* A schema that means both; owned by compiler->made. */
 json_t *merge_schemas(struct schema_compiler *compiler, json_t *a, json_t *b);
-json_t *resolve_reference(struct schema_compiler *compiler, const char *reference); /* NULL and a failure where there is nothing */
+json_t *resolve_reference(struct schema_compiler *compiler, const char *reference);      /* NULL and a failure where there is nothing */
 bool schemas_exclude(struct schema_compiler *compiler, json_t *a, json_t *b, int depth); /* provably no value satisfies both */
-json_t *schema_own(struct schema_compiler *compiler, json_t *made); /* takes the reference over; NULL: out of memory */
+json_t *schema_own(struct schema_compiler *compiler, json_t *made);                      /* takes the reference over; NULL: out of memory */
 
 #endif

@@ -288,8 +288,8 @@ static int32_t make_other_rule(struct schema_compiler *compiler, json_t *schema,
         builder_fail(compiler->builder, SAMPAN_EUNSUPPORTED,
                      "the JSON Schema has propertyNames beside declared properties; it works for objects without declared properties only");
     int32_t value = other ? schema_rule(compiler, other) : common_rule(compiler, RULE_VALUE);
-    struct fragment name = names ? build_string_value(compiler, json_is_object(names) ? names : schema_own(compiler, json_object()))
-                                 : build_other_name(compiler, properties);
+    struct fragment name =
+        names ? build_string_value(compiler, json_is_object(names) ? names : schema_own(compiler, json_object())) : build_other_name(compiler, properties);
     return builder_rule(compiler->builder, "a member", build_member(compiler, name, value));
 }
 
@@ -298,7 +298,8 @@ struct fragment build_object_value(struct schema_compiler *compiler, json_t *sch
     struct grammar_builder *builder = compiler->builder;
     int64_t minimum = count_of(schema, "minProperties", 0), maximum = count_of(schema, "maxProperties", BUILD_UNBOUNDED);
     struct members members = {.compiler = compiler, .properties = list_properties(compiler, schema), .required = json_object_get(schema, "required")};
-    if (builder->status || !schema_work(compiler, json_object_size(members.properties) * (json_array_size(members.required) + json_object_size(members.properties) / 4)))
+    if (builder->status ||
+        !schema_work(compiler, json_object_size(members.properties) * (json_array_size(members.required) + json_object_size(members.properties) / 4)))
         return (struct fragment){0, 0};
     int64_t n = (int64_t)json_object_size(members.properties), n_required = 0;
     for (void *at = json_object_iter(members.properties); at; at = json_object_iter_next(members.properties, at))

@@ -104,7 +104,7 @@ json_t *resolve_reference(struct schema_compiler *compiler, const char *referenc
 /* ---- Merging. */
 
 enum merge_rule {
-    MERGE_LARGER,  /* the larger number */
+    MERGE_LARGER, /* the larger number */
     MERGE_SMALLER,
     MERGE_BOTH,    /* schemas: {"allOf": [a, b]} */
     MERGE_UNION,   /* of two arrays */
@@ -120,13 +120,34 @@ static const struct {
     const char *key;
     enum merge_rule rule;
 } merge_rows[] = {
-    {"minimum", MERGE_LARGER},       {"exclusiveMinimum", MERGE_LARGER}, {"minLength", MERGE_LARGER},     {"minItems", MERGE_LARGER},
-    {"minProperties", MERGE_LARGER}, {"maximum", MERGE_SMALLER},         {"exclusiveMaximum", MERGE_SMALLER}, {"maxLength", MERGE_SMALLER},
-    {"maxItems", MERGE_SMALLER},     {"maxProperties", MERGE_SMALLER},   {"required", MERGE_UNION},       {"pattern", MERGE_EQUAL},
-    {"format", MERGE_EQUAL},         {"multipleOf", MERGE_EQUAL},        {"uniqueItems", MERGE_EITHER},   {"propertyNames", MERGE_BOTH},
-    {"anyOf", MERGE_CROSS},          {"oneOf", MERGE_CROSS},             {"allOf", MERGE_JOIN},           {"type", MERGE_SPECIAL},
-    {"enum", MERGE_SPECIAL},         {"const", MERGE_SPECIAL},           {"properties", MERGE_SPECIAL},   {"additionalProperties", MERGE_SPECIAL},
-    {"items", MERGE_SPECIAL},        {"prefixItems", MERGE_SPECIAL},     {"$defs", MERGE_DROP},           {"definitions", MERGE_DROP},
+    {"minimum", MERGE_LARGER},
+    {"exclusiveMinimum", MERGE_LARGER},
+    {"minLength", MERGE_LARGER},
+    {"minItems", MERGE_LARGER},
+    {"minProperties", MERGE_LARGER},
+    {"maximum", MERGE_SMALLER},
+    {"exclusiveMaximum", MERGE_SMALLER},
+    {"maxLength", MERGE_SMALLER},
+    {"maxItems", MERGE_SMALLER},
+    {"maxProperties", MERGE_SMALLER},
+    {"required", MERGE_UNION},
+    {"pattern", MERGE_EQUAL},
+    {"format", MERGE_EQUAL},
+    {"multipleOf", MERGE_EQUAL},
+    {"uniqueItems", MERGE_EITHER},
+    {"propertyNames", MERGE_BOTH},
+    {"anyOf", MERGE_CROSS},
+    {"oneOf", MERGE_CROSS},
+    {"allOf", MERGE_JOIN},
+    {"type", MERGE_SPECIAL},
+    {"enum", MERGE_SPECIAL},
+    {"const", MERGE_SPECIAL},
+    {"properties", MERGE_SPECIAL},
+    {"additionalProperties", MERGE_SPECIAL},
+    {"items", MERGE_SPECIAL},
+    {"prefixItems", MERGE_SPECIAL},
+    {"$defs", MERGE_DROP},
+    {"definitions", MERGE_DROP},
 };
 
 static enum merge_rule rule_of_key(const char *key)
@@ -192,7 +213,8 @@ static json_t *merge_values(struct schema_compiler *compiler, const char *key, j
         return joined;
     case MERGE_EQUAL:
         if (!json_equal(a, b))
-            builder_fail(compiler->builder, SAMPAN_EUNSUPPORTED, "the JSON Schema asks for two different values of %s at once (allOf, or beside $ref or anyOf)", key);
+            builder_fail(compiler->builder, SAMPAN_EUNSUPPORTED, "the JSON Schema asks for two different values of %s at once (allOf, or beside $ref or anyOf)",
+                         key);
         return json_incref(a);
     default: return json_incref(json_is_true(a) ? a : b);
     }

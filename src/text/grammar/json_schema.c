@@ -11,7 +11,19 @@
 
 /* ---- Keywords: what each may hold, of which kinds of value it speaks, and what does not work. */
 
-enum keyword_form { FORM_ANY, FORM_NUMBER, FORM_COUNT, FORM_TEXT, FORM_FLAG, FORM_SCHEMA, FORM_SCHEMAS, FORM_NAMED_SCHEMAS, FORM_NAMES, FORM_VALUES, FORM_REFUSED };
+enum keyword_form {
+    FORM_ANY,
+    FORM_NUMBER,
+    FORM_COUNT,
+    FORM_TEXT,
+    FORM_FLAG,
+    FORM_SCHEMA,
+    FORM_SCHEMAS,
+    FORM_NAMED_SCHEMAS,
+    FORM_NAMES,
+    FORM_VALUES,
+    FORM_REFUSED
+};
 
 #define NUMBERS (KIND_BIT(KIND_INTEGER) | KIND_BIT(KIND_NUMBER))
 
@@ -125,7 +137,8 @@ static const char *misfit(enum keyword_form form, json_t *value)
 {
     switch (form) {
     case FORM_NUMBER: return json_is_number(value) ? NULL : "a number";
-    case FORM_COUNT: return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= LIMIT_GRAMMAR_NODES ? NULL : "a count from 0 to 400000";
+    case FORM_COUNT:
+        return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= LIMIT_GRAMMAR_NODES ? NULL : "a count from 0 to 400000";
     case FORM_TEXT: return json_is_string(value) ? NULL : "a string";
     case FORM_FLAG: return json_is_boolean(value) ? NULL : "true or false";
     case FORM_SCHEMA: return is_schema(value) ? NULL : "a schema";
@@ -203,7 +216,7 @@ static bool value_fits(struct schema_compiler *compiler, struct filter *filter, 
         status = grammar_automaton_advance(filter->automaton, state, text, strlen(text), &state, &err);
     if (status)
         builder_fail(compiler->builder, status, "%s", err.message);
-    free(text);
+    mem_free(text);
     return !status && filter->automaton && grammar_automaton_may_end(filter->automaton, state);
 }
 

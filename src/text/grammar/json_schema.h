@@ -16,8 +16,8 @@
 
 #include "text/grammar/build.h"
 
-void build_json_object(struct grammar_builder *builder);                                     /* defines rule 0: any JSON object */
-void build_json_schema(struct grammar_builder *builder, const char *source, size_t length);  /* defines rule 0 */
-void build_choices(struct grammar_builder *builder, const char *source, size_t length);      /* ditto: a JSON array of strings, written without quotes */
+void build_json_object(struct grammar_builder *builder);                                    /* defines rule 0: any JSON object */
+void build_json_schema(struct grammar_builder *builder, const char *source, size_t length); /* defines rule 0 */
+void build_choices(struct grammar_builder *builder, const char *source, size_t length);     /* ditto: a JSON array of strings, written without quotes */
 
 #endif

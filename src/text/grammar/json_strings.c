@@ -31,8 +31,8 @@ static const char *find_format(struct schema_compiler *compiler, const char *nam
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(formats[i].name, name) == 0)
             return formats[i].pattern;
-    builder_fail(compiler->builder, SAMPAN_EUNSUPPORTED, "the JSON Schema asks for the format '%.60s'; date, time, date-time, uuid, email and ipv4 work, or write a pattern",
-                 name);
+    builder_fail(compiler->builder, SAMPAN_EUNSUPPORTED,
+                 "the JSON Schema asks for the format '%.60s'; date, time, date-time, uuid, email and ipv4 work, or write a pattern", name);
     return "";
 }
 

@@ -155,11 +155,10 @@ int32_t common_rule(struct schema_compiler *compiler, enum common_rule which)
         const char *name;
         struct fragment (*make)(struct schema_compiler *compiler);
     } rows[COMMON_RULE_COUNT] = {
-        [RULE_SPACE] = {"space", make_space},       [RULE_VALUE] = {"value", make_value},
-        [RULE_OBJECT] = {"object", make_object},    [RULE_ARRAY] = {"array", make_array},
-        [RULE_STRING] = {"string", make_string},    [RULE_CHARACTER] = {"character", make_character},
-        [RULE_NUMBER] = {"number", make_number},    [RULE_INTEGER] = {"integer", make_integer},
-        [RULE_BOOLEAN] = {"boolean", make_boolean}, [RULE_NULL] = {"null", make_null},
+        [RULE_SPACE] = {"space", make_space},    [RULE_VALUE] = {"value", make_value},       [RULE_OBJECT] = {"object", make_object},
+        [RULE_ARRAY] = {"array", make_array},    [RULE_STRING] = {"string", make_string},    [RULE_CHARACTER] = {"character", make_character},
+        [RULE_NUMBER] = {"number", make_number}, [RULE_INTEGER] = {"integer", make_integer}, [RULE_BOOLEAN] = {"boolean", make_boolean},
+        [RULE_NULL] = {"null", make_null},
     };
     if (compiler->common[which] < 0) {
         /* Declared before it is made: an array holds values, which may be arrays. */
@@ -176,7 +175,7 @@ struct fragment build_literal_value(struct schema_compiler *compiler, json_t *va
     char *text = NULL;
     /* The shortest form of a number that reads back as the same one. */
     for (size_t precision = 15; precision <= 17; precision++) {
-        free(text);
+        mem_free(text);
         text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(precision));
         json_t *again = text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
         bool same = again && json_equal(again, value);
@@ -188,7 +187,7 @@ struct fragment build_literal_value(struct schema_compiler *compiler, json_t *va
         fragment = build_string(compiler->builder, text);
     else
         schema_no_memory(compiler);
-    free(text);
+    mem_free(text);
     return fragment;
 }
 

@@ -109,20 +109,24 @@ static const struct character_range space_ranges[] = {{'\t', '\r'}, {' ', ' '}};
 static const struct character_range other_than_digit[] = {{0, '/'}, {':', 0x7F}};
 static const struct character_range other_than_word[] = {{0, '/'}, {':', '@'}, {'[', '^'}, {'`', '`'}, {'{', 0x7F}};
 /* ... and as no space: everything but Unicode's and Python's spaces. */
-static const struct character_range other_than_space[] = {{0, 8},           {0x0E, 0x1B},     {0x21, 0x84},     {0x86, 0x9F},     {0xA1, 0x167F},   {0x1681, 0x1FFF},
-                                                         {0x200B, 0x2027}, {0x202A, 0x202E}, {0x2030, 0x205E}, {0x2060, 0x2FFF}, {0x3001, 0xFEFE}, {0xFF00, 0x10FFFF}};
+static const struct character_range other_than_space[] = {{0, 8},           {0x0E, 0x1B},     {0x21, 0x84},     {0x86, 0x9F},
+                                                          {0xA1, 0x167F},   {0x1681, 0x1FFF}, {0x200B, 0x2027}, {0x202A, 0x202E},
+                                                          {0x2030, 0x205E}, {0x2060, 0x2FFF}, {0x3001, 0xFEFE}, {0xFF00, 0x10FFFF}};
 /* Not a line's end in any dialect. */
 static const struct character_range any_but_line_end[] = {{0, 9}, {0x0B, 0x0C}, {0x0E, 0x84}, {0x86, 0x2027}, {0x202A, 0x10FFFF}};
 static const struct character_range any_character[] = {{0, 0x10FFFF}};
 
-#define SET_ROW(letter, ranges) {letter, ranges, sizeof(ranges) / sizeof *(ranges)}
+#define SET_ROW(letter, ranges)                                                                                                                                \
+    {                                                                                                                                                          \
+        letter, ranges, sizeof(ranges) / sizeof *(ranges)                                                                                                      \
+    }
 static const struct {
     char letter;
     const struct character_range *ranges;
     size_t n;
 } named_sets[] = {
-    SET_ROW('d', digit_ranges), SET_ROW('D', other_than_digit), SET_ROW('w', word_ranges),
-    SET_ROW('W', other_than_word), SET_ROW('s', space_ranges),  SET_ROW('S', other_than_space),
+    SET_ROW('d', digit_ranges),    SET_ROW('D', other_than_digit), SET_ROW('w', word_ranges),
+    SET_ROW('W', other_than_word), SET_ROW('s', space_ranges),     SET_ROW('S', other_than_space),
 };
 
 /* ---- Characters and escapes. */
@@ -463,12 +467,12 @@ static struct fragment parse_pattern(struct parser *parser, bool search)
 struct product {
     struct parser *parser;
     const struct regex_options *options;
-    int64_t n_counts;  /* counts that are told apart: 0 .. n_counts - 1; the last also stands for more where there is no maximum */
-    int32_t *nodes;    /* [n_nodes * n_counts], -1: not made */
-    size_t *pending;   /* [n_nodes * n_counts] */
+    int64_t n_counts; /* counts that are told apart: 0 .. n_counts - 1; the last also stands for more where there is no maximum */
+    int32_t *nodes;   /* [n_nodes * n_counts], -1: not made */
+    size_t *pending;  /* [n_nodes * n_counts] */
     size_t n_pending;
-    int32_t *first;    /* [n_nodes + 1] edges by start */
-    int32_t *sorted;   /* [n_edges] */
+    int32_t *first;  /* [n_nodes + 1] edges by start */
+    int32_t *sorted; /* [n_edges] */
 };
 
 static int32_t product_node(struct product *product, int32_t node, int64_t count)

@@ -12,8 +12,8 @@
 
 struct regex_options {
     enum character_form form;
-    bool search;                /* the pattern may match anywhere in the text (JSON Schema); otherwise the whole text */
-    int64_t minimum, maximum;   /* length of the whole text in characters; maximum BUILD_UNBOUNDED */
+    bool search;              /* the pattern may match anywhere in the text (JSON Schema); otherwise the whole text */
+    int64_t minimum, maximum; /* length of the whole text in characters; maximum BUILD_UNBOUNDED */
 };
 
 /* A fragment of the texts that match. Failures are the builder's. */

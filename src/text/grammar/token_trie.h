@@ -28,6 +28,6 @@ struct token_trie {
 };
 
 int token_trie_create(const struct tokenizer *tokenizer, struct token_trie **trie, struct error *err); /* SAMPAN_ENOMEM, SAMPAN_ELIMIT */
-void token_trie_free(struct token_trie *trie);                                                       /* NULL is legal */
+void token_trie_free(struct token_trie *trie);                                                         /* NULL is legal */
 
 #endif
