@@ -31,7 +31,7 @@ struct engine_options {
     int32_t max_running;   /* sequences at once; 0: the executor's max_sequences */
     bool no_prefix_reuse;
     bool no_pipelining;        /* never more than one step in flight */
-    int32_t max_rebuilds;      /* consecutive executor losses without a completed step before requests fail; 0: 3 */
+    int32_t max_rebuilds;      /* losses of the executor while it computes a request that gets no further, before that fails; 0: 3. See README.md */
     const struct clock *clock; /* NULL: clock_monotonic */
 };
 

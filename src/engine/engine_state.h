@@ -31,11 +31,13 @@ struct engine {
     struct buffer stop_text; /* text of one token, for the stop strings */
     int32_t first_plan;      /* plans [first_plan, + n_plans_used) are in use, in a ring: in flight, then at most one not submitted */
     int32_t n_in_flight;
-    bool unsubmitted;   /* the executor was busy: the plan behind those in flight is to be submitted first */
-    uint64_t next_step; /* id */
-    int32_t n_losses;   /* in a row, without a completed step */
-    uint64_t reopen_at; /* ns of the clock: not before */
-    int dead;           /* code: the engine can no longer work */
+    bool unsubmitted;          /* the executor was busy: the plan behind those in flight is to be submitted first */
+    uint64_t next_step;        /* id */
+    int32_t n_losses;          /* in a row, without any stream getting further */
+    int32_t n_failed_openings; /* in a row */
+    uint64_t busy_since;       /* ns of the clock: refused as busy with nothing in flight; 0: not */
+    uint64_t reopen_at;        /* ns of the clock: not before */
+    int dead;                  /* code: the engine can no longer work */
     struct engine_statistics statistics;
 
     pthread_t thread;

@@ -397,19 +397,34 @@ static int64_t total_available(const struct scheduler *s)
     return sum;
 }
 
-static bool admit_first(struct scheduler *s, struct step_plan *plan)
+/* The stream to be admitted next, NULL when none is to be. */
+static struct stream *next_waiting(struct scheduler *s)
 {
+    if (!s->isolates)
+        return s->waiting_first;
+    if (s->n_running > 0)
+        return NULL;
     struct stream *stream = s->waiting_first;
+    while (stream && stream->n_losses < STREAM_SUSPECT_LOSSES)
+        stream = stream->next;
+    s->isolates = stream != NULL;
+    return stream ? stream : s->waiting_first;
+}
+
+/* NULL: none is there, or it does not fit now. */
+static struct stream *admit_next(struct scheduler *s, struct step_plan *plan)
+{
+    struct stream *stream = next_waiting(s);
     if (!stream || s->n_running == s->max_running || plan->n_entries == s->description.max_sequences || plan->step.n_tokens >= s->description.max_tokens)
-        return false;
+        return NULL;
     if (s->n_running > 0 && s->blocked_available >= 0 && total_available(s) <= s->blocked_available)
-        return false; /* nothing was given back since the last attempt */
+        return NULL; /* nothing was given back since the last attempt */
     stream->slot = s->free_slots[s->max_running - s->n_running - 1];
     int32_t n_cached = block_tables_begin(s, plan, stream);
     if (n_cached < 0) {
         stream->slot = -1;
         s->blocked_available = total_available(s);
-        return false;
+        return NULL;
     }
     remove_waiting(s, stream);
     int32_t at = s->n_running++;
@@ -423,14 +438,14 @@ static bool admit_first(struct scheduler *s, struct step_plan *plan)
         s->n_cached_tokens += (uint64_t)n_cached;
         s->admitted(s->self, stream);
     }
-    return true;
+    return stream;
 }
 
 static void admit_waiting(struct scheduler *s, struct step_plan *plan, int32_t *chunk_left)
 {
     while (*chunk_left > 0 && s->waiting_first) {
-        struct stream *stream = s->waiting_first;
-        if (!admit_first(s, plan))
+        struct stream *stream = admit_next(s, plan);
+        if (!stream)
             return;
         place_chunk(s, plan, stream, chunk_left);
     }
@@ -504,5 +519,10 @@ void scheduler_completed(struct scheduler *s, const struct plan_entry *entry)
     if (entry->epoch != stream->epoch || stream->state != STREAM_RUNNING)
         return;
     stream->n_completed = entry->first + entry->n_rows;
+    if (stream->n_completed > stream->furthest) {
+        stream->furthest = stream->n_completed;
+        stream->n_losses = 0;
+        s->n_progress++;
+    }
     block_tables_register(s, stream);
 }

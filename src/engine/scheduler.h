@@ -18,6 +18,9 @@
  * argmax: the row
  * names the previous step's logit row as its token. Such a row may turn out to lie behind the stream's end; then its result is dropped.
  *
+ * Isolation. Streams that were computed by two lost executors without getting further in between are admitted alone, one after the other, each until it got
+ * further than ever before: the one that cannot is found without the others' suffering for it (turn.c).
+ *
  * Blocks are registered in the prefix index when their step came back, so nothing half-written is ever shared.
  * Thread: the engine's. Memory: all taken by scheduler_init. */
 #ifndef ENGINE_SCHEDULER_H
@@ -85,6 +88,8 @@ struct scheduler {
     uint64_t n_builds;
     uint64_t last_step; /* id of the step submitted last, UINT64_MAX: none */
     uint64_t n_preemptions, n_cached_tokens;
+    uint64_t n_progress;                                 /* times that a stream got further than ever before */
+    bool isolates;                                       /* suspects of a loss run alone, one after the other, until each got further */
     void (*admitted)(void *self, struct stream *stream); /* told on a stream's first admission */
     void *self;
 };

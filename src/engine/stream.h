@@ -21,6 +21,8 @@
 #include "engine/token_log.h"
 #include "text/detokenizer.h"
 
+#define STREAM_SUSPECT_LOSSES 2
+
 enum stream_state { STREAM_WAITING, STREAM_RUNNING, STREAM_ENDED };
 
 /* What a reader may see. */
@@ -71,6 +73,9 @@ struct stream {
     uint64_t argmax_step; /* the step whose logit row argmax_row is the argmax of the last scheduled position; UINT64_MAX: none */
     int32_t argmax_row;
     uint64_t placed_in;             /* the scheduler's build that gave it rows last */
+    int32_t furthest;               /* largest n_completed there ever was: progress, also over rebuilds */
+    int32_t n_losses;               /* of executors that were computing it, since it got any further; from 2 on it is a suspect */
+    uint64_t counted_loss;          /* the last of them, so that each counts once */
     struct stream *previous, *next; /* waiting list */
 
     /* Guarded by the outbox's lock. */
@@ -80,7 +85,7 @@ struct stream {
     bool cancelled; /* the message is under way */
     bool released;
     bool given_up; /* its last event was an error of making events: no further one comes */
-    bool ready; /* in the list of streams with an event */
+    bool ready;    /* in the list of streams with an event */
     struct stream *ready_previous, *ready_next;
 
     /* The reader's. */

@@ -7,7 +7,9 @@
 
 #define REOPEN_PAUSE_NS 10000000u /* after an opening that failed; doubled each time */
 #define BUSY_PAUSE_NS 1000000u    /* an executor that is busy with nothing of ours in flight is asked again after this */
-#define PATIENCE_NS 200000000u    /* a wait for a step is cut into such pieces, so that the engine can be stopped */
+#define MOST_DOUBLINGS 8
+#define BUSY_LIMIT_NS 30000000000u /* ... and taken as lost after this */
+#define PATIENCE_NS 200000000u     /* a wait for a step is cut into such pieces, so that the engine can be stopped */
 
 /* ---- Messages. */
 
@@ -182,17 +184,19 @@ static int reopen(struct engine *engine, struct error *err)
     int status = turn_open_executor(engine, &failure);
     if (status) {
         engine->scheduler = old;
-        if (++engine->n_losses > engine->options.max_rebuilds) {
-            error_prefix(&failure, "opening the executor again after it was lost (attempt %d)", engine->n_losses);
+        if (++engine->n_failed_openings > engine->options.max_rebuilds) {
+            error_prefix(&failure, "opening the executor again after it was lost (attempt %d)", engine->n_failed_openings);
             return die(engine, &failure, err);
         }
-        int32_t doublings = engine->n_losses < 8 ? engine->n_losses : 8;
+        int32_t doublings = engine->n_failed_openings < MOST_DOUBLINGS ? engine->n_failed_openings : MOST_DOUBLINGS;
         engine->reopen_at = clock_now_ns(engine->options.clock) + ((uint64_t)REOPEN_PAUSE_NS << doublings);
         return 0;
     }
     pthread_mutex_lock(&engine->outbox.lock);
     engine->outbox.description = engine->scheduler.description;
     pthread_mutex_unlock(&engine->outbox.lock);
+    engine->n_failed_openings = 0;
+    engine->scheduler.isolates = true; /* as long as there are suspects */
     engine->scheduler.n_preemptions = old.n_preemptions;
     engine->scheduler.n_cached_tokens = old.n_cached_tokens;
     bool changed = strcmp(numerics, engine->scheduler.description.numerics_id) != 0;
@@ -205,24 +209,58 @@ static int reopen(struct engine *engine, struct error *err)
     return 0;
 }
 
-/* The executor is gone: close it, forget what was in flight and cached, let every stream wait for the next one. */
+/* The streams of a step that the lost executor was computing are suspects. */
+static void suspect_streams(struct engine *engine, const struct step_plan *plan)
+{
+    for (int32_t i = 0; i < plan->n_entries; i++) {
+        struct stream *stream = plan->entries[i].stream;
+        if (stream->counted_loss == engine->statistics.n_rebuilds)
+            continue;
+        stream->counted_loss = engine->statistics.n_rebuilds;
+        stream->n_losses++;
+    }
+}
+
+/* Fails the waiting streams with which executors were lost too often. */
+static void fail_suspects(struct engine *engine, const struct error *loss)
+{
+    for (struct stream *stream = engine->scheduler.waiting_first, *next; stream; stream = next) {
+        next = stream->next;
+        if (stream->n_losses <= engine->options.max_rebuilds)
+            continue;
+        struct error failure = *loss;
+        error_prefix(&failure, "the executor was lost %d times while it computed this request, which got no further", stream->n_losses);
+        results_fail_stream(engine, stream, &failure);
+    }
+}
+
+/* The executor is gone: close it, forget what was in flight and cached, let every stream wait for the next one.
+ *
+ * How often. A stream that executors were computing when they were lost fails after max_rebuilds + 1 losses in which it got no further than ever before;
+ * from the second on it runs alone, so that the others are not failed with it. When nothing at all gets further, with other streams neither, the executor
+ * itself is broken: after twice max_rebuilds the engine stops. */
 static int lose_executor(struct engine *engine, const struct error *loss, struct error *err)
 {
     log_write(LOG_WARNING, "the executor was lost (%s); %d streams are rebuilt from their token logs", loss->message, engine->scheduler.n_running);
     engine->executor->interface->close(engine->executor);
     engine->executor = NULL;
     engine->statistics.n_rebuilds++;
-    for (int32_t i = 0; i < engine->n_in_flight + engine->unsubmitted; i++)
+    for (int32_t i = 0; i < engine->n_in_flight + engine->unsubmitted; i++) {
+        suspect_streams(engine, plan_in_use(engine, i));
         results_leave_step(engine, plan_in_use(engine, i));
+    }
     engine->n_in_flight = 0;
     engine->unsubmitted = false;
+    engine->busy_since = 0;
     collect_streams(&engine->scheduler);
     engine->reopen_at = clock_now_ns(engine->options.clock);
-    if (++engine->n_losses <= engine->options.max_rebuilds)
-        return 0;
-    struct error failure = *loss;
-    error_prefix(&failure, "the executor was lost %d times without completing a step", engine->n_losses);
-    return die(engine, &failure, err);
+    if (++engine->n_losses > 2 * (int64_t)engine->options.max_rebuilds) {
+        struct error failure = *loss;
+        error_prefix(&failure, "the executor was lost %d times in a row and no request got any further", engine->n_losses);
+        return die(engine, &failure, err);
+    }
+    fail_suspects(engine, loss);
+    return 0;
 }
 
 /* ---- Steps. */
@@ -232,6 +270,19 @@ static void fail_plan(struct engine *engine, struct step_plan *plan, const struc
     log_write(LOG_WARNING, "a step failed: %s", failure->message);
     results_fail(engine, plan, failure);
     results_leave_step(engine, plan);
+}
+
+/* An executor that is busy with nothing of ours in flight is waited for, but not for ever. */
+static int note_busy(struct engine *engine, struct error *err)
+{
+    uint64_t now = clock_now_ns(engine->options.clock);
+    if (engine->n_in_flight > 0 || !engine->busy_since)
+        engine->busy_since = now;
+    if (now < engine->busy_since || now - engine->busy_since < BUSY_LIMIT_NS)
+        return 0;
+    struct error failure;
+    error_set(&failure, SAMPAN_ELOST, "it refused a step as busy for %d s with nothing in flight", (int)(BUSY_LIMIT_NS / 1000000000u));
+    return lose_executor(engine, &failure, err);
 }
 
 /* Submits the plan behind those in flight. *submitted says whether the executor has it. */
@@ -246,13 +297,16 @@ static int submit_plan(struct engine *engine, bool *submitted, struct error *err
     if (status == 0) {
         engine->next_step++;
         engine->n_in_flight++;
+        engine->busy_since = 0;
         engine->statistics.n_steps++;
         engine->statistics.n_tokens += (uint64_t)plan->step.n_tokens;
         scheduler_submitted(&engine->scheduler, plan);
     } else if (status == SAMPAN_ELOST) {
         engine->unsubmitted = true; /* its streams are to leave it */
         return lose_executor(engine, &failure, err);
-    } else if (status != SAMPAN_EBUSY) {
+    } else if (status == SAMPAN_EBUSY) {
+        return note_busy(engine, err);
+    } else {
         fail_plan(engine, plan, &failure);
     }
     return 0;
@@ -274,6 +328,18 @@ static int submit_steps(struct engine *engine, bool *any, struct error *err)
     return 0;
 }
 
+/* In isolation a stream that got further makes room for the next suspect. */
+static void release_cleared(struct scheduler *scheduler)
+{
+    for (int32_t i = scheduler->n_running - 1; i >= 0; i--) {
+        struct stream *stream = scheduler->running[i];
+        if (stream->n_losses >= STREAM_SUSPECT_LOSSES)
+            continue;
+        scheduler_remove(scheduler, stream);
+        scheduler_add(scheduler, stream);
+    }
+}
+
 static int wait_for_step(struct engine *engine, uint64_t timeout_ns, bool *any, struct error *err)
 {
     struct step_result result = {0};
@@ -290,8 +356,12 @@ static int wait_for_step(struct engine *engine, uint64_t timeout_ns, bool *any, 
     if (status) {
         fail_plan(engine, plan, &failure);
     } else {
-        engine->n_losses = 0;
+        uint64_t before = engine->scheduler.n_progress;
         results_take(engine, plan, &result);
+        if (engine->scheduler.n_progress > before)
+            engine->n_losses = 0;
+        if (engine->scheduler.isolates)
+            release_cleared(&engine->scheduler);
         results_leave_step(engine, plan);
     }
     engine->first_plan = (engine->first_plan + 1) % engine->scheduler.n_plans;
@@ -318,6 +388,13 @@ static void publish_statistics(struct engine *engine)
     pthread_mutex_unlock(&engine->outbox.lock);
 }
 
+/* A clock that jumps back must not put the opening off for ever. */
+static bool opening_is_due(const struct engine *engine)
+{
+    uint64_t now = clock_now_ns(engine->options.clock), longest = (uint64_t)REOPEN_PAUSE_NS << MOST_DOUBLINGS;
+    return now >= engine->reopen_at || engine->reopen_at - now > longest;
+}
+
 /* Without an executor nobody waits longer than until the next attempt to open one is due. */
 static uint64_t limit_wait(const struct engine *engine, uint64_t timeout_ns)
 {
@@ -335,7 +412,7 @@ int turn_run(struct engine *engine, uint64_t timeout_ns, struct error *err)
     if (engine->dead)
         return error_set(err, engine->dead, "%s", engine->outbox.dead_message);
     int status = 0;
-    if (!engine->executor && clock_now_ns(engine->options.clock) >= engine->reopen_at)
+    if (!engine->executor && opening_is_due(engine))
         status = reopen(engine, err);
     if (!status)
         status = submit_steps(engine, &any, err);

@@ -187,6 +187,8 @@ static int local_wait(struct executor *executor, uint64_t timeout_ns, struct ste
     if (local->lost)
         return error_set(err, SAMPAN_ELOST, "waiting for a step: the executor is lost; open another");
     int code = local->plan->interface->plan_wait(local->plan, timeout_ns, result, err);
+    if (code == SAMPAN_ETIMEOUT && ask_health(local, err) == SAMPAN_ELOST)
+        code = SAMPAN_ELOST; /* a step that will never be done */
     if (code == SAMPAN_ELOST)
         local->lost = true;
     return code;

@@ -47,7 +47,7 @@ struct simulated_executor {
     struct executor_description description;
     uint64_t *cells[STEP_MAX_GROUPS];
     struct copied_step flight[MAX_FLIGHT];
-    int32_t first, n_flight;
+    int32_t first, n_flight, n_done;
     int32_t *previous_argmax; /* of the last executed step, [n_previous] with its wants */
     int32_t *previous_wants;
     int32_t n_previous;
@@ -380,9 +380,23 @@ static int lose(struct simulated_executor *e, struct error *err)
     return error_set(err, SAMPAN_ELOST, "the simulated executor is lost");
 }
 
+static bool is_deadly(const struct simulated_executor *e)
+{
+    int32_t deadly = e->simulation->options.deadly_token;
+    for (int32_t i = 0; i < e->n_flight && deadly; i++) {
+        const struct step *step = &e->flight[(e->first + i) % MAX_FLIGHT].step;
+        for (int32_t row = 0; row < step->n_tokens; row++)
+            if (step->token_ids[row] == deadly)
+                return true;
+    }
+    return false;
+}
+
 static bool loses_now(struct simulated_executor *e)
 {
     struct simulation *s = e->simulation;
+    if (is_deadly(e) || (s->options.lives_steps && e->n_done >= s->options.lives_steps))
+        return true;
     if (s->lose_at_step >= 0 && (int64_t)s->counts.n_steps >= s->lose_at_step) {
         s->lose_at_step = -1;
         return true;
@@ -472,6 +486,7 @@ static int wait_locked(struct simulated_executor *e, uint64_t timeout_ns, struct
     e->shown_count = n_logits + (size_t)c->step.n_logit_rows * (size_t)e->description.hidden_width;
     e->first = (e->first + 1) % MAX_FLIGHT;
     e->n_flight--;
+    e->n_done++;
     if (chance(s, s->options.failed_permille))
         return error_set(err, SAMPAN_EINTERNAL, "the simulated step failed");
     *result =

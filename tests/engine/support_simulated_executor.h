@@ -33,6 +33,8 @@ struct simulation_options {
     int64_t lose_at_step;  /* counted over all executors of the factory; -1: never. For directed tests */
     int64_t nan_at_step;   /* this step's logits are NaN; -1 */
     bool changes_numerics; /* every opening has another numerics id */
+    int32_t deadly_token;  /* an executor is lost by a step that holds this token; 0: none */
+    int32_t lives_steps;   /* an executor is lost when so many steps came back; 0: it is not */
 };
 
 struct simulation; /* a factory of simulated executors, with counters over all of them */

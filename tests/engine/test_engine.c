@@ -318,27 +318,6 @@ static void another_numerics_id_after_a_loss_is_reported(void **state)
     bench_close(&bench);
 }
 
-static void an_executor_that_is_lost_again_and_again_ends_the_engine_with_a_reason(void **state)
-{
-    (void)state;
-    struct bench bench;
-    struct simulation_options options = test_simulation();
-    options.lost_permille = 1000;
-    bench_open(&bench, &options, NULL);
-    struct test_request request = test_request_simple(10, 2, 12);
-    bench_submit(&bench, &request);
-    bench_run(&bench);
-    assert_int_equal(bench.outcomes[0].last.finish, FINISH_ERROR);
-    assert_int_equal(bench.outcomes[0].last.code, SAMPAN_ELOST);
-    assert_non_null(strstr(bench.outcomes[0].message, "lost 4 times without completing a step"));
-    struct error err;
-    uint64_t id;
-    test_request_point(&request);
-    assert_int_equal(engine_submit(bench.engine, &request.request, &id, &err), SAMPAN_ELOST);
-    assert_true(engine_turn(bench.engine, 0, &err) < 0);
-    bench_close(&bench);
-}
-
 static void a_failed_step_fails_its_requests_only(void **state)
 {
     (void)state;
@@ -850,7 +829,6 @@ int main(void)
         cmocka_unit_test(a_lost_executor_is_replaced_and_every_stream_goes_on),
         cmocka_unit_test(a_loss_at_submission_is_not_waited_out),
         cmocka_unit_test(another_numerics_id_after_a_loss_is_reported),
-        cmocka_unit_test(an_executor_that_is_lost_again_and_again_ends_the_engine_with_a_reason),
         cmocka_unit_test(a_failed_step_fails_its_requests_only),
         cmocka_unit_test(nan_logits_fail_their_request_and_say_so),
         cmocka_unit_test(steps_overlap_where_the_next_token_is_the_argmax),
