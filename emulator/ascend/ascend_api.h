@@ -39,6 +39,7 @@ enum {
     RT_EVENT_TIMESTAMP_INVALID = 107006,
     RT_EVENT_TIMESTAMP_REVERSAL = 107007,
     RT_INVALID_HANDLE = 107017,
+    RT_WAIT_TIMEOUT = 107019,
     RT_DEVICE_TASK_ABORT = 107022,
     RT_STREAM_ABORT = 107023,
     RT_CAPTURE_DEPENDENCY = 107024,
@@ -147,12 +148,13 @@ typedef struct {
 } aclrtPtrAttributes;
 
 typedef struct {
-    int32_t handleType, allocationType, memAttr;
+    int32_t handleType, allocationType, memAttr; /* 0 or 2; 0; as aclrtMemAttr */
     uint32_t locationId;
-    int32_t locationType;
+    int32_t locationType; /* 1: device */
     uint32_t padding;
     uint64_t reserve;
 } aclrtPhysicalMemProp;
+_Static_assert(sizeof(aclrtPhysicalMemProp) == 32, "as documented");
 
 /* life, devices, contexts */
 aclError aclInit(const char *configPath);
@@ -236,6 +238,15 @@ aclError aclrtMemsetAsync(void *pointer, size_t maximum, int32_t value, size_t c
 aclError aclrtGetMemInfo(aclrtMemAttr attribute, size_t *free_bytes, size_t *total_bytes);
 aclError aclrtPointerGetAttributes(const void *pointer, aclrtPtrAttributes *attributes);
 aclError aclrtMemGetAddressRange(void *pointer, void **base, size_t *size);
+
+typedef enum { ACL_RT_MEM_GRANULARITY_MINIMUM = 0, ACL_RT_MEM_GRANULARITY_RECOMMENDED = 1 } aclrtMemGranularityOptions;
+aclError aclrtReserveMemAddress(void **pointer, size_t size, size_t alignment, void *expected, uint64_t flags);
+aclError aclrtReleaseMemAddress(void *pointer);
+aclError aclrtMallocPhysical(aclrtDrvMemHandle *handle, size_t size, const aclrtPhysicalMemProp *property, uint64_t flags);
+aclError aclrtFreePhysical(aclrtDrvMemHandle handle);
+aclError aclrtMapMem(void *pointer, size_t size, size_t offset, aclrtDrvMemHandle handle, uint64_t flags);
+aclError aclrtUnmapMem(void *pointer);
+aclError aclrtMemGetAllocationGranularity(aclrtPhysicalMemProp *property, aclrtMemGranularityOptions option, size_t *granularity);
 
 aclError aclrtDeviceGetBareTgid(int32_t *pid);
 aclError aclrtIpcMemGetExportKey(void *pointer, size_t size, char *key, size_t length, uint64_t flags);

@@ -204,6 +204,8 @@ EXPORT aclError aclmdlRICaptureBegin(aclrtStream handle, aclmdlRICaptureMode mod
         return fail(RT_PARAM_INVALID, "the default stream (NULL) cannot be captured; create a stream");
     if ((int)mode < 0 || mode > ACL_CAPTURE_RELAXED)
         return fail(RT_PARAM_INVALID, "mode is %d; 0 (global), 1 (thread local) or 2 (relaxed) is expected", (int)mode);
+    if (fault_take_call(FAULT_CAPTURE))
+        return fail(RT_FEATURE_NOT_SUPPORT, "%s (ordered by ASCEND_EMULATOR_FAULT)", fault_text(FAULT_CAPTURE));
     pthread_mutex_lock(&emulator_lock);
     result = begin_locked(stream, mode);
     pthread_mutex_unlock(&emulator_lock);
@@ -470,6 +472,8 @@ EXPORT aclError aclmdlRICaptureTaskUpdateBegin(aclrtStream handle, aclrtTaskGrp 
     int result = stream_check(handle, &stream);
     if (result)
         return result;
+    if (fault_take_call(FAULT_UPDATE))
+        return fail(RT_FEATURE_NOT_SUPPORT, "%s (ordered by ASCEND_EMULATOR_FAULT)", fault_text(FAULT_UPDATE));
     if (emulator_settings()->old_driver)
         return fail(RT_FEATURE_NOT_SUPPORT, "task update needs driver %s; the emulator plays an older one (ASCEND_EMULATOR_OLD_DRIVER)",
                     emulator_settings()->soc.family == SOC_310P ? "26.0.RC1" : "25.0.RC1");

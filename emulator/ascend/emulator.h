@@ -67,11 +67,16 @@ void trace_device(unsigned device, int stream, const char *name, const char *arg
 enum fault {
     FAULT_NONE,
     FAULT_OOM,
+    FAULT_CAPTURE,
+    FAULT_UPDATE,
     FAULT_ECC,
     FAULT_UCE,
     FAULT_HEARTBEAT,
     FAULT_TIMEOUT,
     FAULT_EXCEPTION,
+    FAULT_VECTOR,
+    FAULT_AICPU,
+    FAULT_DMA,
     FAULT_LINK,
     FAULT_HANG,
     FAULT_SLOW,
@@ -80,11 +85,17 @@ enum fault {
 };
 void fault_at_call(uint64_t call);
 bool fault_take_oom(void);
+bool fault_take_call(enum fault kind);     /* FAULT_CAPTURE, FAULT_UPDATE */
+const char *fault_order(const char *text); /* takes one more order; NULL, or what is wrong with it */
+void fault_clear(void);
 enum fault fault_take_task(void);
 int fault_code(enum fault fault); /* what the next synchronisation returns; 0 for those that are no errors */
 const char *fault_text(enum fault fault);
 
 /* ---- handles (object.c) ---- */
+void control_start(void); /* orders to a running process (control.c) */
+void control_stop(void);
+
 enum object_kind {
     OBJECT_CONTEXT,
     OBJECT_STREAM,
@@ -99,6 +110,7 @@ enum object_kind {
     OBJECT_TENSOR_LIST,
     OBJECT_SCALAR_LIST,
     OBJECT_EXECUTOR,
+    OBJECT_PHYSICAL,
     OBJECT_KINDS
 };
 struct object {
@@ -141,6 +153,14 @@ unsigned memory_list_leaks(void);
 #define MEMORY_SHARED_HEADER 4096
 int memory_share(void *pointer, uint64_t size, unsigned char *mapping, uint64_t mapped);
 int memory_import(struct device *device, uint64_t size, unsigned char *mapping, uint64_t mapped, void **pointer);
+/* Reserved addresses, with parts of files mapped into them (virtual_memory.c). */
+int memory_charge(struct device *device, uint64_t bytes); /* takes it from the capacity, or fails */
+void memory_discharge(struct device *device, uint64_t bytes);
+int memory_reserve(struct device *device, uint64_t size, void **pointer);
+int memory_release(void *pointer);
+int memory_map(void *pointer, uint64_t size, const struct device *device, int file);
+int memory_unmap(void *pointer);
+void virtual_memory_reset(struct device *device);
 uint64_t memory_allocated(void);
 uint64_t memory_free_bytes(const struct device *device);
 
@@ -238,5 +258,6 @@ void capture_abandon(struct stream *stream); /* the stream goes away: so does a 
 
 extern __thread bool in_callback;
 extern int64_t deterministic_level;
+extern uint32_t op_execute_seconds, op_wait_seconds; /* with emulator_lock; 0: no limit was set */
 
 #endif

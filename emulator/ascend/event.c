@@ -106,13 +106,16 @@ static int run_record(struct task *task, struct stream *stream)
 static int run_wait(struct task *task, struct stream *stream)
 {
     struct event_task *work = task->payload;
+    bool in_time = true;
     pthread_mutex_lock(&emulator_lock);
-    while (work->event->completed < work->target && !stream->aborting && !stream->context->device->lost)
-        wait_until(NULL);
-    if (work->target && stream->clock_ns < work->event->time_ns)
+    uint32_t seconds = op_wait_seconds;
+    struct timespec deadline = deadline_after(seconds > INT32_MAX / 1000 ? INT32_MAX : (int32_t)seconds * 1000);
+    while (in_time && work->event->completed < work->target && !stream->aborting && !stream->context->device->lost)
+        in_time = wait_until(seconds ? &deadline : NULL);
+    if (in_time && work->target && stream->clock_ns < work->event->time_ns)
         stream->clock_ns = work->event->time_ns;
     pthread_mutex_unlock(&emulator_lock);
-    return 0;
+    return in_time ? 0 : fail(RT_WAIT_TIMEOUT, "the event was not recorded within the %u s that aclrtSetOpWaitTimeout allows", seconds);
 }
 
 static int submit(struct stream *stream, struct event *event, enum task_kind kind, uint64_t target)

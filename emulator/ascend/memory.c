@@ -13,7 +13,13 @@
 #define POISON 0xFF
 #define POISON_FILE_BYTES ((uint64_t)16 << 20)
 #define MAPPED_FROM ((uint64_t)1 << 20)
+#define RESERVED_ALIGNMENT ((uint64_t)2 << 20)
 #define WINDOW_LIMIT ((uint64_t)256 << 30)
+
+struct mapped { /* a part of a reservation with physical memory behind it */
+    uint64_t offset, size;
+    bool live;
+};
 
 struct block {
     uint64_t address, size, spaced, charged; /* asked for; taken in the window; taken from the capacity */
@@ -22,6 +28,10 @@ struct block {
     struct device *device;
     unsigned pins;
     bool live;
+    bool reserved; /* addresses only: contents are inaccessible but where mapped */
+    bool torn;     /* a part was unmapped while in use */
+    struct mapped *mapped;
+    size_t n_mapped;
     uint64_t number; /* of this allocation in the process */
     const char *maker;
 };
@@ -107,7 +117,13 @@ static bool contents_make(struct block *block)
 
 static void contents_drop(struct block *block)
 {
-    if (block->contents && block->shared_bytes)
+    if (block->reserved) {
+        if (block->contents)
+            munmap(block->contents, (block->size + 4095) / 4096 * 4096);
+        free(block->mapped);
+        block->mapped = NULL;
+        block->n_mapped = 0;
+    } else if (block->contents && block->shared_bytes)
         munmap(block->contents - MEMORY_SHARED_HEADER, block->shared_bytes);
     else if (block->contents && block->size > MAPPED_FROM)
         munmap(block->contents, (block->size + 4095) / 4096 * 4096);
@@ -164,15 +180,16 @@ static int insert_block(struct block *block)
     return 0;
 }
 
-/* A block of which only the addresses are given out; contents from elsewhere when `contents` is not NULL. */
-static struct block *place_block(struct device *device, uint64_t size, uint64_t charged, unsigned char *contents, uint64_t shared_bytes)
+/* A block of which only the addresses are given out; contents from elsewhere when `contents` is not NULL. alignment: of the address, a power of two. */
+static struct block *place_block(struct device *device, uint64_t size, uint64_t charged, uint64_t alignment, unsigned char *contents, uint64_t shared_bytes)
 {
     struct block *block = calloc(1, sizeof *block);
     if (!block)
         return NULL;
     *block = (struct block){.size = size, .charged = charged, .device = device, .live = true, .maker = entry_name(), .number = next_number++};
     block->spaced = (size + 32 + 511) / 512 * 512 + 512; /* a gap, so that neighbours never touch */
-    block->address = find_range(device, block->spaced);
+    uint64_t range = find_range(device, block->spaced + alignment);
+    block->address = range ? (range + alignment - 1) / alignment * alignment : 0;
     block->contents = contents;
     block->shared_bytes = shared_bytes;
     if (!block->address || (!contents && !contents_make(block)) || insert_block(block)) {
@@ -194,7 +211,7 @@ static int allocate_locked(struct device *device, uint64_t size, uint64_t charge
         return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %llu bytes asked for (%llu with page rounding), %llu of %llu are free", device->index,
                     (unsigned long long)size, (unsigned long long)charged, (unsigned long long)(device->capacity - device->used),
                     (unsigned long long)device->capacity);
-    struct block *block = place_block(device, size, charged, NULL, 0);
+    struct block *block = place_block(device, size, charged, 64, NULL, 0);
     if (!block)
         return fail(RT_MEMORY_ALLOCATION, "no host memory behind %llu bytes of device %d", (unsigned long long)size, device->index);
     *pointer = (void *)(uintptr_t)block->address;
@@ -234,6 +251,8 @@ int memory_free(struct device *device, void *pointer)
     else if (!block->live)
         result = fail(RT_PARAM_INVALID, "%p (%llu bytes, allocation %llu) was freed before: double free", pointer, (unsigned long long)block->size,
                       (unsigned long long)block->number);
+    else if (block->reserved)
+        result = fail(RT_PARAM_INVALID, "%p comes from aclrtReserveMemAddress: release it by aclrtReleaseMemAddress", pointer);
     else if (block->device != device)
         result = fail(RT_PARAM_INVALID, "%p belongs to device %d, the current context to device %d", pointer, block->device->index, device->index);
     else
@@ -251,6 +270,23 @@ void memory_free_all(struct device *device)
     pthread_mutex_unlock(&memory_lock);
 }
 
+/* Whether all of a reservation's range has physical memory behind it; several mappings may join. */
+static bool is_mapped(const struct block *block, uint64_t offset, uint64_t bytes)
+{
+    while (bytes) {
+        const struct mapped *found = NULL;
+        for (size_t i = 0; i < block->n_mapped && !found; i++)
+            if (block->mapped[i].live && offset - block->mapped[i].offset < block->mapped[i].size)
+                found = &block->mapped[i];
+        if (!found)
+            return false;
+        uint64_t rest = found->offset + found->size - offset, step = rest < bytes ? rest : bytes;
+        offset += step;
+        bytes -= step;
+    }
+    return true;
+}
+
 static struct block *pin_locked(struct device *device, uint64_t address, uint64_t bytes, char why[160])
 {
     size_t index = find_index(address);
@@ -266,6 +302,9 @@ static struct block *pin_locked(struct device *device, uint64_t address, uint64_
                  (unsigned long long)block->number);
     } else if (block->device != device && !(device->peers & 1u << block->device->index)) {
         snprintf(why, 160, "0x%llx lies on device %d, which device %d has no peer access to", (unsigned long long)address, block->device->index, device->index);
+    } else if (block->reserved && !is_mapped(block, address - block->address, bytes)) {
+        snprintf(why, 160, "%llu bytes from 0x%llx lie in reserved addresses that no physical memory is mapped to, or only in part", (unsigned long long)bytes,
+                 (unsigned long long)address);
     } else {
         return block;
     }
@@ -284,14 +323,150 @@ struct block *memory_pin(struct device *device, uint64_t address, uint64_t bytes
     return block;
 }
 
+/* Parts that were unmapped become inaccessible once nobody is at work in the reservation. */
+static void sweep(struct block *block)
+{
+    for (size_t i = block->n_mapped; i-- > 0;) {
+        struct mapped *m = &block->mapped[i];
+        if (m->live)
+            continue;
+        mmap(block->contents + m->offset, m->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        *m = block->mapped[--block->n_mapped];
+    }
+}
+
 bool memory_unpin(struct block *block)
 {
     pthread_mutex_lock(&memory_lock);
-    bool live = block->live;
-    if (!--block->pins && !live)
-        contents_drop(block);
+    bool whole = block->live && !block->torn;
+    if (!--block->pins) {
+        if (!block->live)
+            contents_drop(block);
+        else if (block->torn)
+            sweep(block);
+        block->torn = false;
+    }
     pthread_mutex_unlock(&memory_lock);
-    return live;
+    return whole;
+}
+
+int memory_charge(struct device *device, uint64_t bytes)
+{
+    if (fault_take_oom())
+        return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d (ordered by ASCEND_EMULATOR_FAULT)", device->index);
+    pthread_mutex_lock(&memory_lock);
+    bool fits = device->capacity - device->used >= bytes;
+    device->used += fits ? bytes : 0;
+    uint64_t left = device->capacity - device->used;
+    pthread_mutex_unlock(&memory_lock);
+    return fits ? 0
+                : fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %llu bytes asked for, %llu are free", device->index, (unsigned long long)bytes,
+                       (unsigned long long)left);
+}
+
+void memory_discharge(struct device *device, uint64_t bytes)
+{
+    pthread_mutex_lock(&memory_lock);
+    device->used -= bytes;
+    pthread_mutex_unlock(&memory_lock);
+}
+
+int memory_reserve(struct device *device, uint64_t size, void **pointer)
+{
+    *pointer = NULL;
+    if (size > device->window_size)
+        return fail(RT_MEMORY_ALLOCATION, "%llu bytes are more than device %d has addresses", (unsigned long long)size, device->index);
+    uint64_t length = (size + 4095) / 4096 * 4096;
+    unsigned char *contents = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (contents == MAP_FAILED)
+        return fail(RT_MEMORY_ALLOCATION, "no host addresses for a reservation of %llu bytes", (unsigned long long)size);
+    pthread_mutex_lock(&memory_lock);
+    struct block *block = place_block(device, size, 0, RESERVED_ALIGNMENT, contents, 0);
+    if (block)
+        block->reserved = true;
+    pthread_mutex_unlock(&memory_lock);
+    if (!block) {
+        munmap(contents, length);
+        return fail(RT_MEMORY_ALLOCATION, "no addresses for a reservation of %llu bytes on device %d", (unsigned long long)size, device->index);
+    }
+    *pointer = (void *)(uintptr_t)block->address;
+    return 0;
+}
+
+/* With the lock: the live reservation that holds the address. */
+static struct block *find_reserved(uint64_t address)
+{
+    size_t index = find_index(address);
+    struct block *block = index < n_blocks && blocks[index]->address <= address ? blocks[index] : NULL;
+    return block && block->live && block->reserved && address - block->address < block->size ? block : NULL;
+}
+
+int memory_release(void *pointer)
+{
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+    pthread_mutex_lock(&memory_lock);
+    struct block *block = find_reserved(address);
+    size_t mapped = 0;
+    for (size_t i = 0; block && i < block->n_mapped; i++)
+        mapped += block->mapped[i].live;
+    int result = 0;
+    if (!block || block->address != address)
+        result = fail(RT_PARAM_INVALID, "%p is not what aclrtReserveMemAddress gave, or was released", pointer);
+    else if (mapped)
+        result = fail(RT_PARAM_INVALID, "%zu pieces of physical memory are still mapped there: unmap them first", mapped);
+    else
+        kill_block(block);
+    pthread_mutex_unlock(&memory_lock);
+    return result;
+}
+
+static int map_locked(uint64_t address, uint64_t size, const struct device *device, int file)
+{
+    struct block *block = find_reserved(address);
+    uint64_t offset = block ? address - block->address : 0;
+    if (!block || block->device != device)
+        return fail(RT_PARAM_INVALID, "0x%llx lies in no reservation of device %d", (unsigned long long)address, device->index);
+    if (offset % 4096 || offset + size > block->size)
+        return fail(RT_PARAM_INVALID, "%llu bytes at offset %llu do not fit the reservation of %llu", (unsigned long long)size, (unsigned long long)offset,
+                    (unsigned long long)block->size);
+    for (size_t i = 0; i < block->n_mapped; i++)
+        if (offset < block->mapped[i].offset + block->mapped[i].size && block->mapped[i].offset < offset + size)
+            return fail(RT_PARAM_INVALID, "a part of the range is mapped already%s",
+                        block->mapped[i].live ? "" : " (unmapped, but a task is still at work there)");
+    struct mapped *grown = realloc(block->mapped, (block->n_mapped + 1) * sizeof *grown);
+    if (grown)
+        block->mapped = grown;
+    if (!grown || mmap(block->contents + offset, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
+        return fail(RT_MEMORY_ALLOCATION, "no host memory to map %llu bytes", (unsigned long long)size);
+    block->mapped[block->n_mapped++] = (struct mapped){offset, size, true};
+    return 0;
+}
+
+int memory_map(void *pointer, uint64_t size, const struct device *device, int file)
+{
+    pthread_mutex_lock(&memory_lock);
+    int result = map_locked((uint64_t)(uintptr_t)pointer, size, device, file);
+    pthread_mutex_unlock(&memory_lock);
+    return result;
+}
+
+int memory_unmap(void *pointer)
+{
+    uint64_t address = (uint64_t)(uintptr_t)pointer;
+    int result = fail(RT_PARAM_INVALID, "nothing is mapped at %p", pointer);
+    pthread_mutex_lock(&memory_lock);
+    struct block *block = find_reserved(address);
+    for (size_t i = 0; block && i < block->n_mapped; i++)
+        if (block->mapped[i].live && block->mapped[i].offset == address - block->address) {
+            block->mapped[i].live = false;
+            result = 0;
+        }
+    if (!result && block->pins)
+        block->torn = true;
+    else if (!result)
+        sweep(block);
+    pthread_mutex_unlock(&memory_lock);
+    return result;
 }
 
 bool memory_is_device(const void *pointer, int *device, void **base, size_t *size)
@@ -323,6 +498,8 @@ int memory_share(void *pointer, uint64_t size, unsigned char *mapping, uint64_t 
     int result = 0;
     if (!block || size > block->size)
         result = fail(RT_PARAM_INVALID, "%p with %llu bytes is not a live buffer, from its start and within its size", pointer, (unsigned long long)size);
+    else if (block->reserved)
+        result = fail(RT_FEATURE_NOT_SUPPORT, "the emulator does not export reserved addresses");
     else if (block->pins || block->shared_bytes)
         result = fail(RT_PARAM_INVALID, "the buffer is in use by a running task, or exported already");
     else if (mapped < MEMORY_SHARED_HEADER + block->size)
@@ -340,7 +517,7 @@ int memory_share(void *pointer, uint64_t size, unsigned char *mapping, uint64_t 
 int memory_import(struct device *device, uint64_t size, unsigned char *mapping, uint64_t mapped, void **pointer)
 {
     pthread_mutex_lock(&memory_lock);
-    struct block *block = place_block(device, size, 0, mapping + MEMORY_SHARED_HEADER, mapped);
+    struct block *block = place_block(device, size, 0, 64, mapping + MEMORY_SHARED_HEADER, mapped);
     pthread_mutex_unlock(&memory_lock);
     if (!block)
         return fail(RT_MEMORY_ALLOCATION, "no addresses for an imported buffer");

@@ -10,9 +10,9 @@ static struct object *buckets[BUCKETS];
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t next_id = 1;
 
-static const char *const kind_names[OBJECT_KINDS] = {"context",       "stream",        "event",        "graph (aclmdlRI)", "task group",
-                                                     "aclTensor",     "aclScalar",     "aclIntArray",  "aclFloatArray",    "aclBoolArray",
-                                                     "aclTensorList", "aclScalarList", "aclOpExecutor"};
+static const char *const kind_names[OBJECT_KINDS] = {"context",       "stream",        "event",         "graph (aclmdlRI)", "task group",
+                                                     "aclTensor",     "aclScalar",     "aclIntArray",   "aclFloatArray",    "aclBoolArray",
+                                                     "aclTensorList", "aclScalarList", "aclOpExecutor", "physical memory"};
 
 static unsigned bucket_of(const void *handle)
 {

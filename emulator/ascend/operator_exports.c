@@ -1,8 +1,6 @@
 /* Both exports of every operator, made from its row: phase one packs the arguments with their names and roles, phase two is the same for all. */
+#include "ascend_operators.h"
 #include "operator.h"
-#include "operator_table.h"
-
-OPERATORS(OPERATOR_PROTOTYPES)
 
 #define DECLARE(name) extern const struct operator_implementation implementation_##name;
 IMPLEMENTATIONS(DECLARE)

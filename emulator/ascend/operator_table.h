@@ -66,16 +66,17 @@ enum {
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
     IMPLEMENTATION(activation)                                                                                                                                 \
-    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
-        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
-            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
-                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(index_copy)                 \
-                    IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(one_hot)       \
-                        IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking)      \
-                            IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary)            \
-                                IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice)                     \
-                                    IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu) IMPLEMENTATION(triangular_solve)                      \
-                                        IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
+    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
+    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(choice)        \
+        IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy) IMPLEMENTATION(cross_entropy)                       \
+            IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast) IMPLEMENTATION(gather) IMPLEMENTATION(geglu) \
+                IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope)   \
+                    IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale)             \
+                        IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap)              \
+                            IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd)   \
+                                IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu)      \
+                                    IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant)              \
+                                        IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
 #define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
@@ -282,21 +283,21 @@ enum {
     MISSING(GroupedMatmulWeightNz)                                                                                                                             \
     MISSING(GroupedMatmulSwigluQuant)                                                                                                                          \
     MISSING(AddRmsNormCast)                                                                                                                                    \
-    MISSING(RmsNormQuant) MISSING(AddRmsNormQuant) MISSING(AddRmsNormDynamicQuant) MISSING(AddLayerNorm) MISSING(KvRmsNormRopeCache)                           \
-        MISSING(IncreFlashAttentionV4) MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz)            \
-            MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention)                        \
-                MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2)         \
-                    MISSING(DynamicQuantV3) MISSING(MoeGatingTopK) MISSING(MoeGatingTopKSoftmax) MISSING(MoeGatingTopKSoftmaxV2) MISSING(MoeInitRoutingV2)     \
-                        MISSING(MoeInitRoutingV3) MISSING(MoeInitRoutingQuantV2) MISSING(MoeFinalizeRoutingV2) MISSING(MoeTokenPermute)                        \
-                            MISSING(MoeTokenUnpermute) MISSING(MoeComputeExpertTokens) MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2)        \
-                                MISSING(Index)                                                                                                                 \
+    MISSING(RmsNormQuant)                                                                                                                                      \
+    MISSING(AddRmsNormQuant) MISSING(AddRmsNormDynamicQuant) MISSING(AddLayerNorm) MISSING(KvRmsNormRopeCache) MISSING(IncreFlashAttentionV4)                  \
+        MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer)                 \
+            MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache)                         \
+                MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)          \
+                    MISSING(MoeGatingTopK) MISSING(MoeGatingTopKSoftmax) MISSING(MoeGatingTopKSoftmaxV2) MISSING(MoeInitRoutingV2) MISSING(MoeInitRoutingV3)   \
+                        MISSING(MoeInitRoutingQuantV2) MISSING(MoeFinalizeRoutingV2) MISSING(MoeTokenPermute) MISSING(MoeTokenUnpermute)                       \
+                            MISSING(MoeComputeExpertTokens) MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                    \
                                                                                                                                                                \
-                                    MISSING(Nonzero) MISSING(ApplyTopKTopP) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial)             \
-                                        MISSING(SimThreadExponential) MISSING(InplaceUniform)                                                                  \
+                                MISSING(Nonzero) MISSING(ApplyTopKTopP) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial)                 \
+                                    MISSING(SimThreadExponential) MISSING(InplaceUniform)                                                                      \
                                                                                                                                                                \
-                                            MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)       \
-                                                MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)   \
-                                                    MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
+                                        MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)           \
+                                            MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)       \
+                                                MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
 
 /* FOR_EACH(MACRO, (a, b), (c, d)) is MACRO(a, b) MACRO(c, d): at most 250 arguments. */
 #define EXPAND(...) EXPAND_3(EXPAND_3(EXPAND_3(EXPAND_3(__VA_ARGS__))))

@@ -10,6 +10,7 @@ static int references; /* of aclInit */
 static __thread struct context *current;
 static struct context *contexts[64];
 static pthread_mutex_t devices_lock = PTHREAD_MUTEX_INITIALIZER; /* setting and resetting a device are one step each */
+uint32_t op_execute_seconds, op_wait_seconds;
 int64_t deterministic_level;
 
 static int check_initialised(void)
@@ -60,6 +61,7 @@ EXPORT aclError aclInit(const char *configPath)
     ENTER();
     (void)configPath;
     memory_reserve_windows();
+    control_start();
     pthread_mutex_lock(&emulator_lock);
     bool again = references > 0 && emulator_settings()->version_81;
     references += !again;
@@ -285,6 +287,7 @@ static int reset_locked(struct device *device, bool force)
     if (current && !object_is(current, OBJECT_CONTEXT))
         current = NULL;
     memory_free_all(device);
+    virtual_memory_reset(device);
     pthread_mutex_lock(&emulator_lock);
     device->lost = 0;
     device->resets++;
@@ -490,16 +493,24 @@ EXPORT aclError aclrtDeviceTaskAbort(int32_t index, uint32_t timeout)
     return 0;
 }
 
+static int set_limit(uint32_t *limit, uint32_t seconds)
+{
+    int result = check_initialised();
+    pthread_mutex_lock(&emulator_lock);
+    if (!result)
+        *limit = seconds;
+    pthread_mutex_unlock(&emulator_lock);
+    return result;
+}
+
 EXPORT aclError aclrtSetOpExecuteTimeOut(uint32_t seconds)
 {
     ENTER();
-    (void)seconds;
-    return check_initialised();
+    return set_limit(&op_execute_seconds, seconds);
 }
 
 EXPORT aclError aclrtSetOpWaitTimeout(uint32_t seconds)
 {
     ENTER();
-    (void)seconds;
-    return check_initialised();
+    return set_limit(&op_wait_seconds, seconds);
 }

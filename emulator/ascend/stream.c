@@ -109,7 +109,10 @@ static void keep_fault(struct stream *stream, int code, const char *message)
 /* With the lock: a device that hangs does nothing until the limit, an abort or a reset. */
 static void hang(struct stream *stream)
 {
-    struct timespec deadline = deadline_after((int32_t)emulator_settings()->hang_milliseconds);
+    unsigned longest = emulator_settings()->hang_milliseconds;
+    if (op_execute_seconds && op_execute_seconds < longest / 1000)
+        longest = op_execute_seconds * 1000;
+    struct timespec deadline = deadline_after((int32_t)longest);
     while (!stream->aborting && !stream->closing && wait_until(&deadline))
         ;
 }

@@ -60,8 +60,8 @@
     FULL(aclrtSynchronizeEvent) \
     FULL(aclrtSynchronizeEventWithTimeout) \
     FULL(aclrtEventElapsedTime) \
-    PARTIAL(aclrtSetOpExecuteTimeOut, "accepted, without effect") \
-    PARTIAL(aclrtSetOpWaitTimeout, "accepted, without effect") \
+    PARTIAL(aclrtSetOpExecuteTimeOut, "ends a hang that was ordered") \
+    FULL(aclrtSetOpWaitTimeout) \
     PARTIAL(aclrtMalloc, "policies act on page rounding only") \
     FULL(aclrtMallocAlign32) \
     FULL(aclrtMallocCached) \
@@ -80,6 +80,13 @@
     FULL(aclrtGetMemInfo) \
     FULL(aclrtPointerGetAttributes) \
     FULL(aclrtMemGetAddressRange) \
+    FULL(aclrtReserveMemAddress) \
+    FULL(aclrtReleaseMemAddress) \
+    FULL(aclrtMallocPhysical) \
+    FULL(aclrtFreePhysical) \
+    FULL(aclrtMapMem) \
+    FULL(aclrtUnmapMem) \
+    FULL(aclrtMemGetAllocationGranularity) \
     FULL(aclmdlRICaptureBegin) \
     FULL(aclmdlRICaptureEnd) \
     FULL(aclmdlRICaptureGetInfo) \
@@ -125,7 +132,6 @@
     MISSING(aclrtEventGetTimestamp) \
     MISSING(aclrtExceptionInfoCallbackRegister) \
     MISSING(aclrtExceptionInfoCallbackUnregister) \
-    MISSING(aclrtFreePhysical) \
     MISSING(aclrtGetDeviceIdFromExceptionInfo) \
     MISSING(aclrtGetDeviceResLimit) \
     MISSING(aclrtGetDeviceUtilizationRate) \
@@ -155,12 +161,9 @@
     MISSING(aclrtIpcOpenEventHandle) \
     MISSING(aclrtLaunchCallback) \
     MISSING(aclrtMallocHostWithCfg) \
-    MISSING(aclrtMallocPhysical) \
     MISSING(aclrtMallocWithCfg) \
-    MISSING(aclrtMapMem) \
     MISSING(aclrtMemExportToShareableHandle) \
     MISSING(aclrtMemFlush) \
-    MISSING(aclrtMemGetAllocationGranularity) \
     MISSING(aclrtMemImportFromShareableHandle) \
     MISSING(aclrtMemInvalidate) \
     MISSING(aclrtMemPoolCreate) \
@@ -180,9 +183,7 @@
     MISSING(aclrtReduceAsync) \
     MISSING(aclrtRegDeviceStateCallback) \
     MISSING(aclrtRegStreamStateCallback) \
-    MISSING(aclrtReleaseMemAddress) \
     MISSING(aclrtRepairError) \
-    MISSING(aclrtReserveMemAddress) \
     MISSING(aclrtSetDeviceResLimit) \
     MISSING(aclrtSetDeviceTaskAbortCallback) \
     MISSING(aclrtSetExceptionInfoCallback) \
@@ -194,7 +195,6 @@
     MISSING(aclrtSubscribeReport) \
     MISSING(aclrtSwitchStream) \
     MISSING(aclrtUnSubscribeReport) \
-    MISSING(aclrtUnmapMem) \
     MISSING(aclrtUseStreamResInCurrentThread) \
     MISSING(aclrtValueWait) \
     MISSING(aclrtValueWrite) \

@@ -120,6 +120,7 @@ __attribute__((destructor)) static void finish_process(void)
         file = NULL;
     }
     pthread_mutex_unlock(&file_lock);
+    control_stop();
     unsigned leaks = memory_list_leaks() + object_list_leaks();
     if (leaks && emulator_settings()->fail_on_leak) {
         fprintf(stderr, "ascend emulator: %u leaks; ASCEND_EMULATOR_LEAKS=fail ends the process with status 97\n", leaks);

@@ -8,10 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ascend_api.h"
-#include "operator_table.h"
-
-OPERATORS(OPERATOR_PROTOTYPES)
+#include "ascend_operators.h"
 
 static int n_failed;
 

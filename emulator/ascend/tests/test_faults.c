@@ -131,7 +131,8 @@ static int child_of_sweep(const char *order, bool graph)
 
 static void sweep(void)
 {
-    static const char *const kinds[] = {"oom", "ecc", "uce", "heartbeat", "timeout", "exception", "link", "hang", "slow", "bit"};
+    static const char *const kinds[] = {"oom",   "ecc", "uce",  "heartbeat", "timeout", "exception", "vector",
+                                        "aicpu", "dma", "link", "hang",      "slow",    "bit",       "capture"};
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
         for (int call = 1; call <= 20; call++) {
             char order[32];
@@ -234,6 +235,53 @@ static int child_that_resets(void)
     return checks_failed();
 }
 
+/* A driver that refuses: capture at first, then the update of a captured task. */
+static int child_that_captures(void)
+{
+    n_failed = 0;
+    aclmdlRI graph;
+    aclrtTaskGrp group;
+    setenv("ASCEND_EMULATOR_FAULT", "capture@1,update@1", 1);
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    void *memory = device_memory(64);
+    CHECK_CODE(aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL), RT_FEATURE_NOT_SUPPORT);
+    CHECK_OK(aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL)); /* once */
+    CHECK_OK(aclmdlRICaptureTaskGrpBegin(stream));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 1, 64, stream));
+    CHECK_OK(aclmdlRICaptureTaskGrpEnd(stream, &group));
+    CHECK_OK(aclmdlRICaptureEnd(stream, &graph));
+    CHECK_CODE(aclmdlRICaptureTaskUpdateBegin(stream, group), RT_FEATURE_NOT_SUPPORT);
+    CHECK_OK(aclmdlRICaptureTaskUpdateBegin(stream, group));
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 2, 64, stream));
+    CHECK_OK(aclmdlRICaptureTaskUpdateEnd(stream));
+    CHECK_OK(aclmdlRIExecuteAsync(graph, stream));
+    CHECK_OK(aclrtSynchronizeStream(stream));
+    CHECK_OK(aclmdlRIDestroy(graph));
+    return checks_failed();
+}
+
+static int child_with_an_old_driver(void)
+{
+    n_failed = 0;
+    aclmdlRI graph;
+    aclrtTaskGrp group;
+    setenv("ASCEND_EMULATOR_OLD_DRIVER", "1", 1);
+    setenv("ASCEND_EMULATOR_SOC", "310P3", 1);
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    CHECK_OK(aclmdlRICaptureBegin(stream, ACL_CAPTURE_GLOBAL));
+    CHECK_OK(aclmdlRICaptureTaskGrpBegin(stream));
+    CHECK_OK(aclmdlRICaptureTaskGrpEnd(stream, &group));
+    CHECK_OK(aclmdlRICaptureEnd(stream, &graph));
+    CHECK_CODE(aclmdlRICaptureTaskUpdateBegin(stream, group), RT_FEATURE_NOT_SUPPORT);
+    CHECK_MESSAGE("26.0.RC1");
+    CHECK_OK(aclmdlRIDestroy(graph));
+    return checks_failed();
+}
+
 static void run_child(int (*body)(void), const char *what)
 {
     fflush(NULL);
@@ -259,6 +307,10 @@ int main(void)
         expect("timeout@9", 0, RT_AICORE_TIMEOUT, false, graph);
         expect("exception@1", 0, RT_AICORE_EXCEPTION, false, graph);
         expect("link@1", 0, RT_LINK_ERROR, false, graph);
+        expect("vector@1", 0, RT_VECTOR_CORE_EXCEPTION, false, graph);
+        expect("aicpu@1", 0, RT_AICPU_EXCEPTION, false, graph);
+        expect("dma@1", 0, RT_SYS_DMA_ERROR, false, graph);
+        expect("dma@+9", 0, RT_SYS_DMA_ERROR, false, graph);
         expect("hang@1", 0, RT_AICORE_TIMEOUT, false, graph);
         expect("slow@1", 0, 0, false, graph);
         expect("slow%5:1000", 0, 0, false, graph);
@@ -270,5 +322,7 @@ int main(void)
     run_child(child_that_stops, "stop on failure");
     run_child(child_that_aborts, "abort");
     run_child(child_that_resets, "reset");
+    run_child(child_that_captures, "capture and update");
+    run_child(child_with_an_old_driver, "old driver");
     return checks_failed();
 }

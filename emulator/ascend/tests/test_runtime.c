@@ -69,7 +69,12 @@ static void copies_are_asynchronous_and_refuse_what_the_chip_refuses(void)
 static void pause_stream(void *milliseconds)
 {
     usleep((unsigned)*(int *)milliseconds * 1000);
-    CHECK_CODE(aclrtSynchronizeDevice(), RT_FEATURE_NOT_SUPPORT); /* callbacks may not synchronise */
+    void *memory;
+    CHECK_CODE(aclrtSynchronizeDevice(), RT_FEATURE_NOT_SUPPORT); /* callbacks may not synchronise, enqueue, allocate or free */
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_CODE(aclrtRecordEvent(NULL, NULL), RT_FEATURE_NOT_SUPPORT);
+    CHECK_CODE(aclrtMalloc(&memory, 64, ACL_MEM_HUGE_FIRST), RT_FEATURE_NOT_SUPPORT);
+    CHECK_OK(aclrtResetDevice(0));
 }
 
 static void events_order_streams(void)
@@ -105,6 +110,8 @@ static void events_order_streams(void)
     CHECK_OK(aclrtQueryEventStatus(extended, &status)); /* never recorded: complete */
     CHECK(status == ACL_EVENT_RECORDED_COMPLETE);
     CHECK_CODE(aclrtResetEvent(extended, first), RT_PARAM_INVALID);
+    aclrtEventStatus old;
+    CHECK_CODE(aclrtQueryEvent(extended, &old), RT_PARAM_INVALID);
     CHECK_OK(aclrtDestroyEvent(extended));
     CHECK_OK(aclrtDestroyEvent(flagged));
     CHECK_OK(aclrtDestroyEvent(event));
