@@ -115,6 +115,23 @@ int file_read_whole(const char *path, size_t limit, char **data, size_t *length,
     return code;
 }
 
+bool file_read_small(const char *path, char *text, size_t capacity)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    size_t length = 0;
+    while (length + 1 < capacity) {
+        ssize_t got = read(descriptor, text + length, capacity - 1 - length);
+        if (got <= 0)
+            break;
+        length += (size_t)got;
+    }
+    close(descriptor);
+    text[length] = '\0';
+    return length > 0;
+}
+
 bool file_is_folder(const char *path)
 {
     struct stat status;

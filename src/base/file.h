@@ -25,6 +25,10 @@ int file_read(const struct file *file, uint64_t offset, void *destination, size_
 /* The whole of a file of at most `limit` bytes, NUL-terminated; *data is freed with mem_free. */
 int file_read_whole(const char *path, size_t limit, char **data, size_t *length, struct error *err);
 
+/* The beginning of a small file of /proc or /sys, NUL-terminated in text[capacity]; false: unreadable or empty. These files report size 0, so
+ * file_read_whole does not serve. */
+bool file_read_small(const char *path, char *text, size_t capacity);
+
 bool file_is_folder(const char *path);
 bool file_exists(const char *path);
 

@@ -1,6 +1,5 @@
 #include "base/machine.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,25 +7,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define LEAST_RESERVE ((uint64_t)64 << 20)
+#include "base/file.h"
 
-/* Reads the beginning of a small file of /proc or /sys into text, NUL-terminated. These files report size 0, so file_read_whole does not serve. */
-static bool read_small(const char *path, char *text, size_t capacity)
-{
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return false;
-    size_t length = 0;
-    while (length + 1 < capacity) {
-        ssize_t got = read(descriptor, text + length, capacity - 1 - length);
-        if (got <= 0)
-            break;
-        length += (size_t)got;
-    }
-    close(descriptor);
-    text[length] = '\0';
-    return length > 0;
-}
+#define LEAST_RESERVE ((uint64_t)64 << 20)
 
 double machine_parse_cpu_max(const char *line)
 {
@@ -68,14 +51,14 @@ static void take_memory(struct cgroup_limits *limits, const char *folder, const 
 {
     char path[1400], text[128];
     snprintf(path, sizeof path, "%s/%s", folder, limit_name);
-    if (!read_small(path, text, sizeof text))
+    if (!file_read_small(path, text, sizeof text))
         return;
     uint64_t limit = machine_parse_memory_limit(text);
     if (!limit)
         return;
     limits->memory = smaller_limit(limits->memory, limit);
     snprintf(path, sizeof path, "%s/%s", folder, usage_name);
-    uint64_t usage = read_small(path, text, sizeof text) ? machine_parse_memory_limit(text) : 0;
+    uint64_t usage = file_read_small(path, text, sizeof text) ? machine_parse_memory_limit(text) : 0;
     uint64_t left = limit > usage ? limit - usage : 0;
     if (left < limits->memory_free)
         limits->memory_free = left;
@@ -85,7 +68,7 @@ static void read_group_v2(struct cgroup_limits *limits, const char *folder)
 {
     char path[1400], text[128];
     snprintf(path, sizeof path, "%s/cpu.max", folder);
-    if (read_small(path, text, sizeof text))
+    if (file_read_small(path, text, sizeof text))
         take_cpus(limits, machine_parse_cpu_max(text));
     take_memory(limits, folder, "memory.max", "memory.current");
 }
@@ -94,9 +77,9 @@ static void read_group_v1(struct cgroup_limits *limits, const char *folder)
 {
     char path[1400], quota[64], period[64], both[132];
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
-    if (read_small(path, quota, sizeof quota)) {
+    if (file_read_small(path, quota, sizeof quota)) {
         snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
-        if (read_small(path, period, sizeof period)) {
+        if (file_read_small(path, period, sizeof period)) {
             snprintf(both, sizeof both, "%s %s", quota, period);
             take_cpus(limits, machine_parse_cpu_max(both));
         }
@@ -127,7 +110,7 @@ static void read_cgroups(struct cgroup_limits *limits)
 {
     static const char *const v1_controllers[] = {"cpu", "cpu,cpuacct", "cpuacct,cpu", "memory"};
     char text[4096];
-    if (!read_small("/proc/self/cgroup", text, sizeof text))
+    if (!file_read_small("/proc/self/cgroup", text, sizeof text))
         return;
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
@@ -160,7 +143,7 @@ static uint64_t meminfo_bytes(const char *text, const char *key)
 static void read_memory(struct machine *machine, const struct cgroup_limits *limits)
 {
     char text[4096];
-    if (read_small("/proc/meminfo", text, sizeof text)) {
+    if (file_read_small("/proc/meminfo", text, sizeof text)) {
         machine->memory_total = meminfo_bytes(text, "MemTotal:");
         machine->memory_available = meminfo_bytes(text, "MemAvailable:");
     }
@@ -188,7 +171,7 @@ static void read_affinity(struct machine *machine)
 static void read_cpu_model(struct machine *machine)
 {
     char text[8192];
-    if (read_small("/proc/cpuinfo", text, sizeof text)) {
+    if (file_read_small("/proc/cpuinfo", text, sizeof text)) {
         const char *line = strstr(text, "model name");
         const char *colon = line ? strchr(line, ':') : NULL;
         if (colon) {
@@ -227,6 +210,6 @@ void machine_inspect(struct machine *machine)
     }
     long page = sysconf(_SC_PAGESIZE);
     machine->page_bytes = page > 0 ? (uint64_t)page : 4096;
-    if (read_small("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof text))
+    if (file_read_small("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", text, sizeof text))
         machine->huge_page_bytes = machine_parse_memory_limit(text);
 }

@@ -34,12 +34,19 @@ void report_add(struct report *report, enum report_verdict verdict, const char *
     struct report_row *row = &report->rows[report->n_rows++];
     va_list arguments;
     row->verdict = verdict;
+    row->number = -1;
     snprintf(row->section, sizeof row->section, "%s", report->section);
     snprintf(row->name, sizeof row->name, "%s", name);
     snprintf(row->advice, sizeof row->advice, "%s", advice ? advice : "");
     va_start(arguments, format);
     vsnprintf(row->value, sizeof row->value, format, arguments);
     va_end(arguments);
+}
+
+void report_number(struct report *report, double number)
+{
+    if (report->n_rows && !report->failed)
+        report->rows[report->n_rows - 1].number = number;
 }
 
 size_t report_count(const struct report *report, enum report_verdict verdict)

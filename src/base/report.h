@@ -22,6 +22,7 @@ struct report_row {
     char section[32]; /* "memory" */
     char name[64];    /* "huge pages" */
     char value[256];  /* "2 MiB, madvise" */
+    double number;    /* the value where it is one, in units of 1 (bytes, bytes/s, ...); negative: it is none */
     enum report_verdict verdict;
     char advice[256]; /* "" for facts and what is well */
 };
@@ -38,6 +39,9 @@ void report_free(struct report *report);
 
 /* Adds a row; advice may be NULL. */
 void report_add(struct report *report, enum report_verdict verdict, const char *name, const char *advice, const char *format, ...) BASE_PRINTF(5, 6);
+
+/* Gives the row added last its number. */
+void report_number(struct report *report, double number);
 
 size_t report_count(const struct report *report, enum report_verdict verdict);
 const char *report_verdict_name(enum report_verdict verdict); /* "fact", "well", "warning", "broken" */

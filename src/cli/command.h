@@ -110,8 +110,8 @@ struct command {
     int (*run)(const struct arguments *arguments); /* an exit code */
 };
 
-extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, check_command, version_command,
-    completion_command, man_command;
+extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, check_command, doctor_command,
+    version_command, completion_command, man_command;
 
 /* main.c: all of them, NULL-terminated, in the order of --help; and the one of a name, or NULL. */
 extern const struct command *const commands[];

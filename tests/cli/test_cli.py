@@ -19,7 +19,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEFAULT_MODEL = os.environ.get("SAMPAN_TEST_MODEL") or str(ROOT / "models/SmolLM2-135M-Instruct.Q4_1.gguf")
-COMMANDS = ["run", "inspect", "check", "bench", "score", "tokenize", "render", "completion", "man", "version"]
+COMMANDS = ["run", "inspect", "check", "bench", "doctor", "score", "tokenize", "render", "completion", "man", "version"]
 TIMEOUT = 60
 SAMPAN = MAKE_TINY = ""
 FOLDER = TINY = LONG_TINY = BARE_TINY = ""

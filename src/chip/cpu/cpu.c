@@ -293,4 +293,5 @@ const struct chip_interface cpu_chip_interface = {
     .plan_read_buffer = cpu_read_buffer,
     .plan_write_buffer = cpu_write_buffer,
     .plan_read_block = cpu_read_block,
+    .diagnose = cpu_diagnose,
 };

@@ -219,6 +219,9 @@ int cpu_plan_estimate(const char *profile, const struct program *program, const 
 int cpu_profiles(struct chip_profile *profiles, int max);
 int cpu_measure(struct chip_profile *profile, struct error *err);
 
+/* diagnose.c */
+int cpu_diagnose(struct chip *chip, struct report *report, struct error *err);
+
 /* compile.c: the stages of a program; buffers, weights and groups are laid out already. */
 int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, struct error *err);
 
