@@ -90,6 +90,8 @@ struct tokenizer_spec {
     bool add_space_prefix;
     const char *chat_template; /* Jinja source, NULL: none */
     size_t chat_template_length;
+    const char *tool_template; /* the template named "tool_use", for conversations with tools; NULL: chat_template serves them, too */
+    size_t tool_template_length;
 };
 
 #endif
