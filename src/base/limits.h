@@ -35,6 +35,7 @@
 /* Text */
 #define LIMIT_TEXT (64u << 20)             /* bytes tokenized in one call */
 #define LIMIT_TOKEN_BYTES 65535            /* bytes of one vocabulary entry */
+#define LIMIT_PIECE_BYTES 4096             /* the same where it multiplies the time (Unigram, WordPiece); published: below 200 */
 #define LIMIT_TOKENIZER_JSON (64u << 20)   /* bytes; published: below 40 MB */
 #define LIMIT_CONFIGURATION (16u << 20)    /* bytes of a tokenizer_config.json and the like; published: below 1 MB */
 #define LIMIT_TEMPLATE_SOURCE (1u << 20)   /* bytes; published: below 100 kB */

@@ -41,31 +41,7 @@ static bool sampling_is_chosen(const struct option_value *values)
            values[OPTION_TYPICAL_P].count || values[OPTION_SEED].count;
 }
 
-/* What was not chosen is as the model's maker recommends, else as chats usually are; without any choice a prompt or a pipe stays greedy. */
-static int take_default_sampling(struct chat *chat, const struct option_value *values, bool is_chat)
-{
-    struct sampan_request *request = &chat->request, recommended = {.size = sizeof recommended, .temperature = CHAT_TEMPERATURE, .top_p = CHAT_TOP_P};
-    if (!is_chat && !sampling_is_chosen(values))
-        return EXIT_OK;
-    if (sampan_model_recommend(chat->session.model, &recommended, NULL))
-        return session_fail();
-    if (!values[OPTION_TEMPERATURE].count) {
-        request->temperature = recommended.temperature;
-        if (request->temperature <= 0 && sampling_is_chosen(values)) /* a seed or a top-k makes sense only so */
-            request->temperature = CHAT_TEMPERATURE;
-        if (!values[OPTION_TOP_P].count)
-            request->top_p = recommended.top_p;
-    }
-    request->top_k = values[OPTION_TOP_K].count ? request->top_k : recommended.top_k;
-    request->min_p = values[OPTION_MIN_P].count ? request->min_p : recommended.min_p;
-    request->typical_p = values[OPTION_TYPICAL_P].count ? request->typical_p : recommended.typical_p;
-    request->repetition_penalty = values[OPTION_REPETITION_PENALTY].count ? request->repetition_penalty : recommended.repetition_penalty;
-    if (request->temperature > 0 && !values[OPTION_SEED].count)
-        request->seed = (uint64_t)time(NULL) * 1000003u ^ (uint64_t)getpid();
-    return EXIT_OK;
-}
-
-static int choose_sampling(struct chat *chat, const struct option_value *values)
+static int choose_sampling(struct chat *chat, const struct option_value *values, bool is_chat)
 {
     struct sampan_request *request = &chat->request;
     *request = (struct sampan_request){
@@ -88,6 +64,13 @@ static int choose_sampling(struct chat *chat, const struct option_value *values)
     };
     for (int i = 0; i < values[OPTION_STOP].count; i++)
         chat->stops[i] = (struct sampan_text){values[OPTION_STOP].texts[i], strlen(values[OPTION_STOP].texts[i])};
+    if (!values[OPTION_TEMPERATURE].count && (is_chat || sampling_is_chosen(values))) {
+        request->temperature = CHAT_TEMPERATURE;
+        if (!values[OPTION_TOP_P].count)
+            request->top_p = CHAT_TOP_P;
+    }
+    if (request->temperature > 0 && !values[OPTION_SEED].count)
+        request->seed = (uint64_t)time(NULL) * 1000003u ^ (uint64_t)getpid();
     int status = logit_bias_parse(&values[OPTION_LOGIT_BIAS], &chat->biases, &request->n_logit_biases);
     request->logit_biases = chat->biases;
     return status;
@@ -458,11 +441,9 @@ static int run_run(const struct arguments *arguments)
     if (values[OPTION_RAW].count && values[OPTION_SYSTEM].count)
         return cli_usage("--system needs the chat template, which --raw switches off");
     interrupts_catch();
-    int status = choose_sampling(&chat, values);
+    int status = choose_sampling(&chat, values, is_chat);
     if (!status)
         status = open_chat(&chat, arguments);
-    if (!status)
-        status = take_default_sampling(&chat, values, is_chat);
     if (!status)
         status = values[OPTION_PROMPT].count ? run_prompt(&chat, values) : is_chat ? run_chat(&chat, values) : run_pipe(&chat, values);
     conversation_free(&chat.conversation);
@@ -477,10 +458,9 @@ static const struct option_row run_options[] = {
     {OPTION_SYSTEM, "system", OPTION_IS_TEXT, "TEXT", "the system prompt", 0, 0, false},
     {OPTION_RAW, "raw", OPTION_IS_FLAG, NULL, "continue the text as it is: no chat template, no history", 0, 0, false},
     {OPTION_MAX_TOKENS, "max-tokens", OPTION_IS_INTEGER, "N", "tokens of an answer at most (default: 1024; 0: as the context allows)", 0, LIMIT_CONTEXT, false},
-    {OPTION_TEMPERATURE, "temperature", OPTION_IS_NUMBER, "T", "0 takes the likeliest token each time (default: in a chat as the model says, or 0.6; else 0)",
-     0, 100, false},
+    {OPTION_TEMPERATURE, "temperature", OPTION_IS_NUMBER, "T", "0 takes the likeliest token each time (default: 0.6 in a chat, else 0)", 0, 100, false},
     {OPTION_TOP_K, "top-k", OPTION_IS_INTEGER, "K", "sample from the K likeliest tokens (0: all)", 0, LIMIT_VOCABULARY, false},
-    {OPTION_TOP_P, "top-p", OPTION_IS_NUMBER, "P", "sample from the likeliest that make up P (default: in a chat as the model says, or 0.95)", 0, 1, false},
+    {OPTION_TOP_P, "top-p", OPTION_IS_NUMBER, "P", "sample from the likeliest that make up P (default: 0.95 in a chat)", 0, 1, false},
     {OPTION_MIN_P, "min-p", OPTION_IS_NUMBER, "P", "sample from those at least P times as likely as the likeliest", 0, 1, false},
     {OPTION_TYPICAL_P, "typical-p", OPTION_IS_NUMBER, "P", "sample from those as likely as is typical that make up P", 0, 1, false},
     {OPTION_REPETITION_PENALTY, "repetition-penalty", OPTION_IS_NUMBER, "R", "above 1: tokens seen before become less likely", 0.01, 100, false},

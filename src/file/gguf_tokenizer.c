@@ -73,8 +73,21 @@ static int fill_tokens(const struct checkpoint *checkpoint, struct tokenizer_spe
     spec->n_tokens = (int)n;
     code = find_array(checkpoint, "tokenizer.ggml.scores", METADATA_FLOAT, n, &scores, err);
     for (size_t i = 0; !code && scores && i < n; i++)
-        tokens[i].score = (float)scores->array.elements[i].f;
+        tokens[i].score = scores->array.elements[i].f;
     return code ? code : fill_kinds(checkpoint, tokens, n, err);
+}
+
+/* "left right": two tokens with one space between them. */
+static int split_merge(struct byte_string text, size_t rank, struct tokenizer_merge *merge, struct error *err)
+{
+    const char *space = text.length ? memchr(text.data, ' ', text.length) : NULL;
+    size_t n_left = space ? (size_t)(space - text.data) : 0, n_right = space ? text.length - n_left - 1 : 0;
+    if (!n_left || !n_right || memchr(space + 1, ' ', n_right))
+        return error_set(err, SAMPAN_EFORMAT, "merge %zu is '%.100s', expected two tokens with one space between them", rank, text.data);
+    if (n_left > LIMIT_TOKEN_BYTES || n_right > LIMIT_TOKEN_BYTES)
+        return error_set(err, SAMPAN_EFORMAT, "merge %zu has %zu bytes, expected at most %d", rank, text.length, 2 * LIMIT_TOKEN_BYTES + 1);
+    *merge = (struct tokenizer_merge){text.data, (uint32_t)n_left, (uint32_t)n_right};
+    return 0;
 }
 
 static int fill_merges(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct arena *arena, struct error *err)
@@ -85,11 +98,14 @@ static int fill_merges(const struct checkpoint *checkpoint, struct tokenizer_spe
         return code;
     if (array->array.count > LIMIT_VOCABULARY)
         return error_set(err, SAMPAN_ELIMIT, "the tokenizer has %zu merges, expected at most %d", array->array.count, LIMIT_VOCABULARY);
-    struct byte_string *merges = arena_alloc_array(arena, array->array.count, sizeof *merges);
+    struct tokenizer_merge *merges = arena_alloc_array(arena, array->array.count, sizeof *merges);
     if (!merges)
         return error_no_memory(err, "reading the merges");
-    for (size_t i = 0; i < array->array.count; i++)
-        merges[i] = array->array.elements[i].string;
+    for (size_t i = 0; i < array->array.count; i++) {
+        code = split_merge(array->array.elements[i].string, i, &merges[i], err);
+        if (code)
+            return code;
+    }
     spec->merges = merges;
     spec->n_merges = (int)array->array.count;
     return 0;
@@ -131,32 +147,52 @@ static bool default_add_bos(const char *pretokenizer)
     return false;
 }
 
-static int fill_scalars(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, int32_t *eom_id, struct error *err)
+/* What a kind of tokenizer has where the file does not say otherwise; ids that llama.cpp's converters leave out. */
+struct tokenizer_row {
+    const char *name; /* tokenizer.ggml.model */
+    enum tokenizer_model model;
+    int (*fill)(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct arena *arena, struct error *err);
+    int32_t bos_id, eos_id, unknown_id, padding_id; /* -1: none */
+    bool add_bos, add_eos;
+};
+
+static int fill_ids(const struct checkpoint *checkpoint, const struct tokenizer_row *row, struct tokenizer_spec *spec, int32_t *eom_id, struct error *err)
 {
     const struct {
         const char *key;
-        int32_t *id;
+        int32_t *id, usual;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", &spec->bos_id},         {"tokenizer.ggml.eos_token_id", &spec->eos_id},
-        {"tokenizer.ggml.eot_token_id", &spec->eot_id},         {"tokenizer.ggml.eom_token_id", eom_id},
-        {"tokenizer.ggml.unknown_token_id", &spec->unknown_id}, {"tokenizer.ggml.padding_token_id", &spec->padding_id},
+        {"tokenizer.ggml.bos_token_id", &spec->bos_id, row->bos_id},
+        {"tokenizer.ggml.eos_token_id", &spec->eos_id, row->eos_id},
+        {"tokenizer.ggml.eot_token_id", &spec->eot_id, -1},
+        {"tokenizer.ggml.eom_token_id", eom_id, -1},
+        {"tokenizer.ggml.unknown_token_id", &spec->unknown_id, row->unknown_id},
+        {"tokenizer.ggml.padding_token_id", &spec->padding_id, row->padding_id},
     };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         int code = read_id(checkpoint, ids[i].key, spec->n_tokens, ids[i].id, err);
         if (code)
             return code;
+        if (!checkpoint_find(checkpoint, ids[i].key) && ids[i].usual < spec->n_tokens)
+            *ids[i].id = ids[i].usual;
     }
+    return 0;
+}
+
+static int fill_scalars(const struct checkpoint *checkpoint, const struct tokenizer_row *row, struct tokenizer_spec *spec, int32_t *eom_id, struct error *err)
+{
     bool found;
-    int code = checkpoint_get_string(checkpoint, "tokenizer.ggml.pre", &spec->pretokenizer, &found, err);
+    int code = fill_ids(checkpoint, row, spec, eom_id, err);
+    if (!code)
+        code = checkpoint_get_string(checkpoint, "tokenizer.ggml.pre", &spec->pretokenizer, &found, err);
     if (code)
         return code;
     if (!found)
         spec->pretokenizer = "default";
-    code = read_flag(checkpoint, "tokenizer.ggml.add_bos_token", default_add_bos(spec->pretokenizer), &spec->add_bos, err);
+    bool adds_bos = row->add_bos || (row->model == TOKENIZER_BPE_BYTE_LEVEL && default_add_bos(spec->pretokenizer));
+    code = read_flag(checkpoint, "tokenizer.ggml.add_bos_token", adds_bos, &spec->add_bos, err);
     if (!code)
-        code = read_flag(checkpoint, "tokenizer.ggml.add_eos_token", false, &spec->add_eos, err);
-    if (!code)
-        code = read_flag(checkpoint, "tokenizer.ggml.add_space_prefix", false, &spec->add_space_prefix, err);
+        code = read_flag(checkpoint, "tokenizer.ggml.add_eos_token", row->add_eos, &spec->add_eos, err);
     if (code)
         return code;
     if (spec->add_bos && spec->bos_id < 0)
@@ -164,6 +200,143 @@ static int fill_scalars(const struct checkpoint *checkpoint, struct tokenizer_sp
     if (spec->add_eos && spec->eos_id < 0)
         return error_set(err, SAMPAN_EFORMAT, "the tokenizer adds an EOS token (tokenizer.ggml.add_eos_token), but tokenizer.ggml.eos_token_id is missing");
     return 0;
+}
+
+/* ---- SentencePiece: "llama" (BPE by score), "t5" (Unigram) ---- */
+
+static const char space_mark[] = "\xE2\x96\x81"; /* U+2581 */
+
+/* The compiled character map: an array of bytes of either signedness. */
+static int fill_charsmap(const struct checkpoint *checkpoint, struct byte_string *map, struct arena *arena, struct error *err)
+{
+    const struct metadata_value *array;
+    *map = (struct byte_string){NULL, 0};
+    int code = find_array(checkpoint, "tokenizer.ggml.precompiled_charsmap", METADATA_SIGNED, 0, &array, err);
+    if (code || !array || !array->array.count)
+        return code;
+    char *bytes = arena_alloc(arena, array->array.count);
+    if (!bytes)
+        return error_no_memory(err, "reading the tokenizer's character map");
+    for (size_t i = 0; i < array->array.count; i++)
+        bytes[i] = (char)(array->array.elements[i].u & 0xFF);
+    *map = (struct byte_string){bytes, array->array.count};
+    return 0;
+}
+
+/* Pieces that the user of SentencePiece defined are in its model as well. Byte tokens, where there are any, stand for what has no piece. */
+static int fill_pieces(struct tokenizer_spec *spec, struct arena *arena, struct error *err)
+{
+    unsigned char *flags = arena_alloc_array(arena, (size_t)spec->n_tokens, sizeof *flags);
+    if (!flags)
+        return error_no_memory(err, "reading the vocabulary");
+    for (int i = 0; i < spec->n_tokens; i++) {
+        flags[i] = spec->tokens[i].kind == TOKEN_USER_DEFINED ? ADDED_IS_IN_MODEL : 0;
+        spec->byte_fallback |= spec->tokens[i].kind == TOKEN_BYTE;
+    }
+    spec->added_flags = flags;
+    spec->fuse_unknown = true;
+    spec->single_precision = true;
+    return 0;
+}
+
+static int fill_sentencepiece(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct arena *arena, struct error *err)
+{
+    struct tokenizer_normalizer *normalizers = arena_alloc_array(arena, 2, sizeof *normalizers);
+    struct tokenizer_decoder *decoders = arena_alloc_array(arena, 4, sizeof *decoders);
+    struct tokenizer_normalizer spaces = {.kind = NORMALIZER_SENTENCEPIECE}, map = {.kind = NORMALIZER_CHARSMAP_LONGEST};
+    if (!normalizers || !decoders)
+        return error_no_memory(err, "reading the tokenizer");
+    if (!checkpoint_find(checkpoint, "tokenizer.ggml.scores"))
+        return error_set(err, SAMPAN_EFORMAT, "metadata 'tokenizer.ggml.scores' is missing, the tokenizer needs it");
+    int code = fill_pieces(spec, arena, err);
+    if (!code)
+        code = read_flag(checkpoint, "tokenizer.ggml.add_space_prefix", true, &spaces.left, err);
+    if (!code)
+        code = read_flag(checkpoint, "tokenizer.ggml.remove_extra_whitespaces", false, &spaces.collapses, err);
+    if (!code)
+        code = fill_charsmap(checkpoint, &map.content, arena, err);
+    if (map.content.length)
+        normalizers[spec->n_normalizers++] = map;
+    normalizers[spec->n_normalizers++] = spaces;
+    spec->normalizers = normalizers;
+    decoders[0] = (struct tokenizer_decoder){.kind = DECODER_REPLACE, .literal = true, .pattern = {space_mark, 3}, .content = {" ", 1}};
+    decoders[1] = (struct tokenizer_decoder){.kind = DECODER_BYTE_FALLBACK};
+    decoders[2] = (struct tokenizer_decoder){.kind = DECODER_FUSE};
+    decoders[3] = (struct tokenizer_decoder){.kind = DECODER_STRIP, .pattern = {" ", 1}, .start = 1};
+    spec->decoders = decoders;
+    spec->n_decoders = spaces.left || spaces.collapses ? 4 : 3;
+    return code;
+}
+
+/* ---- "bert" ---- */
+
+/* Converters write "ing" for "##ing" and "\u2581run" for "run"; control tokens as they are. Here they are again as BERT has them. */
+static int restore_prefixes(struct tokenizer_spec *spec, struct arena *arena, struct error *err)
+{
+    struct tokenizer_token *tokens = arena_alloc_array(arena, (size_t)spec->n_tokens, sizeof *tokens);
+    if (!tokens)
+        return error_no_memory(err, "reading the vocabulary");
+    memcpy(tokens, spec->tokens, (size_t)spec->n_tokens * sizeof *tokens);
+    for (int i = 0; i < spec->n_tokens; i++) {
+        struct byte_string *text = &tokens[i].text;
+        if (tokens[i].kind == TOKEN_CONTROL || tokens[i].kind == TOKEN_UNKNOWN || !text->length)
+            continue;
+        if (text->length > 3 && memcmp(text->data, space_mark, 3) == 0) {
+            *text = (struct byte_string){text->data + 3, text->length - 3};
+            continue;
+        }
+        char *written = arena_alloc(arena, text->length + 3);
+        if (!written)
+            return error_no_memory(err, "reading the vocabulary");
+        memcpy(written, "##", 2);
+        memcpy(written + 2, text->data, text->length);
+        *text = (struct byte_string){written, text->length + 2};
+    }
+    spec->tokens = tokens;
+    return 0;
+}
+
+/* The file does not say how texts are normalized: as for the uncased models. [CLS] in front, [SEP] behind. */
+static int fill_wordpiece(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct arena *arena, struct error *err)
+{
+    enum { BERT_CLS = 101, BERT_SEP = 102, LONGEST_WORD = 100 };
+    static const struct tokenizer_normalizer normalizers[] = {{.kind = NORMALIZER_BERT_CLEAN},
+                                                              {.kind = NORMALIZER_BERT_CHINESE},
+                                                              {.kind = NORMALIZER_NFD},
+                                                              {.kind = NORMALIZER_BERT_ACCENTS},
+                                                              {.kind = NORMALIZER_LOWERCASE}};
+    static const struct tokenizer_stage stages[] = {{.kind = STAGE_BERT}};
+    static const struct tokenizer_decoder decoders[] = {{.kind = DECODER_WORDPIECE, .cleans = true, .pattern = {"##", 2}}};
+    int32_t *around = arena_alloc_array(arena, 2, sizeof *around);
+    int code = around ? restore_prefixes(spec, arena, err) : error_no_memory(err, "reading the tokenizer");
+    if (!code)
+        code = read_id(checkpoint, "tokenizer.ggml.cls_token_id", spec->n_tokens, &around[0], err);
+    if (!code && around[0] < 0)
+        code = read_id(checkpoint, "tokenizer.ggml.bos_token_id", spec->n_tokens, &around[0], err);
+    if (!code)
+        code = read_id(checkpoint, "tokenizer.ggml.seperator_token_id", spec->n_tokens, &around[1], err);
+    if (code)
+        return code;
+    around[0] = around[0] < 0 && BERT_CLS < spec->n_tokens ? BERT_CLS : around[0];
+    around[1] = around[1] < 0 && BERT_SEP < spec->n_tokens ? BERT_SEP : around[1];
+    spec->n_before = around[0] >= 0;
+    spec->n_behind = around[1] >= 0;
+    spec->before = &around[0];
+    spec->behind = &around[1];
+    spec->normalizers = normalizers;
+    spec->n_normalizers = sizeof normalizers / sizeof *normalizers;
+    spec->stages = stages;
+    spec->n_stages = 1;
+    spec->decoders = decoders;
+    spec->n_decoders = 1;
+    spec->subword_prefix = decoders[0].pattern;
+    spec->longest_word = LONGEST_WORD;
+    return 0;
+}
+
+static int fill_byte_level(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct arena *arena, struct error *err)
+{
+    return fill_merges(checkpoint, spec, arena, err);
 }
 
 static int fill_chat_template(const struct checkpoint *checkpoint, struct tokenizer_spec *spec, struct error *err)
@@ -178,6 +351,21 @@ static int fill_chat_template(const struct checkpoint *checkpoint, struct tokeni
     return 0;
 }
 
+static const struct tokenizer_row rows[] = {
+    {"gpt2", TOKENIZER_BPE_BYTE_LEVEL, fill_byte_level, -1, -1, -1, -1, false, false},
+    {"llama", TOKENIZER_BPE_SCORED, fill_sentencepiece, 1, 2, 0, -1, true, false},
+    {"t5", TOKENIZER_UNIGRAM, fill_sentencepiece, -1, 1, 2, 0, false, true},
+    {"bert", TOKENIZER_WORDPIECE, fill_wordpiece, -1, -1, 100, 0, false, false},
+};
+
+static const struct tokenizer_row *find_row(const char *name)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
 int gguf_fill_tokenizer(struct checkpoint *checkpoint, struct arena *arena, struct error *err)
 {
     struct tokenizer_spec *spec = &checkpoint->tokenizer;
@@ -187,18 +375,19 @@ int gguf_fill_tokenizer(struct checkpoint *checkpoint, struct arena *arena, stru
     int code = checkpoint_get_string(checkpoint, "tokenizer.ggml.model", &model, &found, err);
     if (code)
         return code;
-    if (!found || strcmp(model, "gpt2") != 0) {
+    const struct tokenizer_row *row = found ? find_row(model) : NULL;
+    if (!row) {
         checkpoint->tokenizer_problem =
             !found ? "the file has no tokenizer (metadata 'tokenizer.ggml.model' is missing)"
-                   : arena_printf(arena, "its tokenizer is of the kind '%.100s', which sampan does not know yet (byte-level BPE, 'gpt2', works)", model);
+                   : arena_printf(arena, "its tokenizer is of the kind '%.100s', which sampan does not know (known: gpt2, llama, t5, bert)", model);
         return checkpoint->tokenizer_problem ? 0 : error_no_memory(err, "reading the tokenizer");
     }
-    spec->model = TOKENIZER_BPE_BYTE_LEVEL;
+    spec->model = row->model;
     code = fill_tokens(checkpoint, spec, arena, err);
     if (!code)
-        code = fill_merges(checkpoint, spec, arena, err);
+        code = fill_scalars(checkpoint, row, spec, &eom_id, err);
     if (!code)
-        code = fill_scalars(checkpoint, spec, &eom_id, err);
+        code = row->fill(checkpoint, spec, arena, err);
     if (!code)
         code = fill_chat_template(checkpoint, spec, err);
     if (!code)

@@ -25,8 +25,49 @@ int json_read_flag(const json_t *object, const char *key, bool fallback, bool *v
 /* The id of a token by its published text, -1: none. */
 int32_t tokenizer_spec_find(const struct tokenizer_spec *spec, const char *text, size_t length);
 
-/* tokenizer_json_stages.c: normalizer, pre_tokenizer, post_processor, decoder. */
+/* ---- tokenizer_json_part.c: a part of the file, which is one object with a "type", null, or a Sequence of such under `list_key` ---- */
+
+enum { PART_LIST = 64 };
+struct part;
+
+/* A type and what reads an object of it; a row of zeros ends the list. */
+struct part_row {
+    const char *type;
+    int (*add)(struct part *part, const json_t *element, int kind);
+    int kind;
+};
+
+struct part {
+    const char *name, *list_key;
+    const struct part_row *rows;
+    struct arena *arena;
+    struct tokenizer_spec *spec;
+    struct error *err;
+    int count; /* elements read, at most PART_LIST */
+    union {    /* where they are put: [PART_LIST] */
+        struct tokenizer_stage *stages;
+        struct tokenizer_normalizer *normalizers;
+        struct tokenizer_decoder *decoders;
+        struct {
+            const json_t *special_tokens;
+            int32_t *ids; /* [2 * PART_LIST] in front, behind */
+        };
+    } to;
+};
+
+int part_walk(struct part *part, const json_t *element);
+
+/* Members of an element, copied into the arena. The pattern is {"Regex": ...} or {"String": ...}. */
+int part_read_text(struct part *part, const json_t *element, const char *key, struct byte_string *text);
+int part_read_pattern(struct part *part, const json_t *element, struct byte_string *text, bool *literal);
+int part_read_metaspace(struct part *part, const json_t *element, struct byte_string *mark, enum prepend_scheme *prepend);
+
+/* tokenizer_json_stages.c: normalizer, pre_tokenizer. tokenizer_json_behind.c: post_processor, decoder. */
 int tokenizer_json_fill_stages(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
+int tokenizer_json_fill_behind(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
+
+/* tokenizer_json_model.c: vocabulary, merges, added tokens, what the model does with what it does not know. After the stages. */
+int tokenizer_json_fill_model(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
 
 /* tokenizer_json_config.c: the files beside tokenizer.json, each of which may be absent. */
 int tokenizer_json_fill_config(const char *folder, const struct checkpoint *view, struct arena *arena, struct tokenizer_spec *spec, struct error *err);

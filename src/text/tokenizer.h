@@ -27,7 +27,7 @@ int tokenizer_n_tokens(const struct tokenizer *tokenizer);
 const struct tokenizer_spec *tokenizer_get_spec(const struct tokenizer *tokenizer);
 
 struct token_list {
-    int32_t *ids;    /* owned */
+    int32_t *ids; /* owned */
     size_t count;
     size_t capacity;
 };
@@ -56,7 +56,7 @@ int tokenizer_encode_plain(const struct tokenizer *tokenizer, const char *text, 
 /* The bytes of one token. Control tokens give their written form. The pointer lives as long as the tokenizer; an id outside the vocabulary gives length 0. */
 struct byte_string tokenizer_token_bytes(const struct tokenizer *tokenizer, int32_t id);
 enum token_kind tokenizer_token_kind(const struct tokenizer *tokenizer, int32_t id);
-bool tokenizer_is_eog(const struct tokenizer *tokenizer, int32_t id); /* ends a generation */
+bool tokenizer_is_eog(const struct tokenizer *tokenizer, int32_t id);                             /* ends a generation */
 int32_t tokenizer_find_token(const struct tokenizer *tokenizer, const char *text, size_t length); /* by published text; -1: absent */
 
 #endif

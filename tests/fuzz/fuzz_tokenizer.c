@@ -25,7 +25,7 @@ static void make_tokenizers(void)
     static const char *const merges[N_MERGES] = {"a a", "aa aa", "\xC4\xA0 \xC4\xA0", "\xC4\xA0\xC4\xA0 a", "< |", "a b", "\xC3\xB0 \xC5\x81", "1 2"};
     static struct tokenizer_token tokens[N_TOKENS];
     static char texts[256][4], joined[N_MERGES][16];
-    static struct byte_string merge_strings[N_MERGES];
+    static struct tokenizer_merge merge_strings[N_MERGES];
     static struct tokenizer_spec specs[N_ROWS];
     for (int i = 0; i < N_ADDED; i++)
         tokens[i] = (struct tokenizer_token){.text = {added[i], strlen(added[i])}, .kind = i == 2 ? TOKEN_USER_DEFINED : TOKEN_CONTROL};
@@ -37,8 +37,8 @@ static void make_tokenizers(void)
         tokens[N_ADDED + byte].text = (struct byte_string){texts[byte], (size_t)n};
     }
     for (int i = 0; i < N_MERGES; i++) {
-        merge_strings[i] = (struct byte_string){merges[i], strlen(merges[i])};
         size_t left = strcspn(merges[i], " ");
+        merge_strings[i] = (struct tokenizer_merge){merges[i], (uint32_t)left, (uint32_t)(strlen(merges[i]) - left - 1)};
         snprintf(joined[i], sizeof joined[i], "%.*s%s", (int)left, merges[i], merges[i] + left + 1);
         tokens[N_ADDED + 256 + i].text = (struct byte_string){joined[i], strlen(joined[i])};
     }

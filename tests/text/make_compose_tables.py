@@ -1,10 +1,13 @@
-"""Makes src/text/compose_tables.h (what it is for: src/text/normalizer.h).
+"""Makes src/text/tokenizer/compose_tables.h (what it is for: src/text/tokenizer/compose.h).
 
-    python3 tests/text/make_compose_tables.py > src/text/compose_tables.h
+    python3 tests/text/make_compose_tables.py > src/text/tokenizer/compose_tables.h
+    python3 tests/text/make_compose_tables.py compatible > src/text/tokenizer/compatible_tables.h
 
 Needs the package `tokenizers`, whose normalizers are the oracle: it works with an old version of Unicode, and texts must be normalized as it does. Python's
 unicodedata (14 or later) only proposes; a row is written when the oracle behaves so.
 """
+import sys
+import textwrap
 import unicodedata
 
 import tokenizers
@@ -14,6 +17,7 @@ CHARACTERS = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 HANGUL = range(0xAC00, 0xD7A4)  # computed, not looked up
 nfc = normalizers.NFC().normalize_str
 nfd = normalizers.NFD().normalize_str
+nfkd = normalizers.NFKD().normalize_str
 
 
 def combining_class(c):
@@ -33,7 +37,25 @@ def write(name, form, rows):
     print("};")
 
 
+def fill(items):
+    return textwrap.fill(" ".join(item + "," for item in items), 158, initial_indent="    ", subsequent_indent="    ").replace("~", " ")
+
+
+def write_compatible():
+    compatible, parts = [], []
+    for c in CHARACTERS:
+        if nfkd(c) != nfd(c):
+            compatible.append((ord(c), len(parts), len(nfkd(c))))
+            parts += map(ord, nfkd(c))
+    print("/* {character, where its compatibility decomposition starts in compatible_parts, number of characters} */")
+    print("static const struct compose_row compatible[] = {\n" + fill("{0x%X,~%d,~%d}" % row for row in compatible) + "\n};")
+    print("static const uint32_t compatible_parts[] = {\n" + fill("0x%X" % part for part in parts) + "\n};")
+
+
 def main():
+    print("/* Made by tests/text/make_compose_tables.py with tokenizers %s; do not edit. */" % tokenizers.__version__)
+    if sys.argv[1:] == ["compatible"]:
+        return write_compatible()
     decompositions, compositions = [], []
     for c in CHARACTERS:
         if ord(c) in HANGUL or nfd(c) == c:
@@ -53,7 +75,6 @@ def main():
             ranges[-1][1] = ord(c)
         else:
             ranges.append([ord(c), ord(c), row])
-    print("/* Made by tests/text/make_compose_tables.py with tokenizers %s; do not edit. */" % tokenizers.__version__)
     print("/* {first, last, canonical combining class, may change or join what is before it} */")
     write("compose_class classes", "{0x%X, 0x%X, %d, %d}", [(first, last, *row) for first, last, row in ranges])
     print("/* {character, first part, second part or 0} */")

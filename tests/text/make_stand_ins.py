@@ -1,6 +1,6 @@
-"""Makes src/text/stand_ins_table.h (what it is for: src/text/stand_ins.h).
+"""Makes src/text/tokenizer/stand_ins_table.h (what it is for: src/text/tokenizer/stand_ins.h).
 
-    python3 tests/text/make_stand_ins.py > src/text/stand_ins_table.h
+    python3 tests/text/make_stand_ins.py > src/text/tokenizer/stand_ins_table.h
 
 Needs: Python 3.11 (its unicodedata is Unicode 14, like PCRE2 10.40-10.42), the packages `tokenizers` (the oracle) and `regex` (the newest Unicode at hand).
 A character gets a row when its general category is not the same in all three, or when the `Digits` splitter sees a digit differently. It is shown as

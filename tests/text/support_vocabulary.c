@@ -31,7 +31,8 @@ void tiny_vocabulary_init(struct tiny_vocabulary *vocabulary)
         vocabulary->tokens[TINY_BYTE + byte].text = (struct byte_string){text, (size_t)n};
     }
     for (int i = 0; i < TINY_N_MERGES; i++) {
-        vocabulary->merges[i] = string_of(merges[i]);
+        size_t n_left = strcspn(merges[i], " ");
+        vocabulary->merges[i] = (struct tokenizer_merge){merges[i], (uint32_t)n_left, (uint32_t)(strlen(merges[i]) - n_left - 1)};
         vocabulary->tokens[TINY_MERGED + i].text = string_of(merged[i]);
     }
     vocabulary->eog_ids[0] = TINY_END;

@@ -14,7 +14,7 @@ enum { TINY_END = 0, TINY_CONTROL = 1, TINY_THINK = 2, TINY_CONTROL_S = 3, TINY_
 struct tiny_vocabulary {
     struct tokenizer_spec spec;
     struct tokenizer_token tokens[TINY_N_TOKENS];
-    struct byte_string merges[TINY_N_MERGES];
+    struct tokenizer_merge merges[TINY_N_MERGES];
     char byte_texts[256][3];
     int32_t eog_ids[1];
 };

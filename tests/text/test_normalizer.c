@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "support_strings.h"
-#include "text/normalizer.h"
+#include "text/tokenizer/compose.h"
 
 enum { BLOCK = 256, N_BLOCKS = 0x110000 / BLOCK, N_RANDOM = 2000 };
 
@@ -44,11 +44,11 @@ static void assert_composes_to_hash(const struct buffer *text, size_t index)
     struct buffer out;
     uint64_t expected;
     buffer_init(&out, 1 << 20);
-    assert_int_equal(normalizer_compose(text->data, text->length, &out), 0);
+    assert_int_equal(compose_append(FORM_NFC, text->data, text->length, &out), 0);
     memcpy(&expected, hashes + 8 * index, 8);
     if (fnv1a(FNV_START, out.data, out.length) != expected)
         fail_msg("golden %zu differs", index);
-    if (normalizer_is_composed(text->data, text->length))
+    if (compose_is_normal(FORM_NFC, text->data, text->length))
         assert_true(out.length == text->length && memcmp(out.data, text->data, out.length) == 0); /* "nothing to do" must be true */
     buffer_free(&out);
 }
@@ -100,8 +100,8 @@ static void ill_formed_bytes_stay_and_compose_with_nothing(void **state)
     struct buffer out;
     (void)state;
     buffer_init(&out, 100);
-    assert_false(normalizer_is_composed(text, sizeof text - 1));
-    assert_int_equal(normalizer_compose(text, sizeof text - 1, &out), 0);
+    assert_false(compose_is_normal(FORM_NFC, text, sizeof text - 1));
+    assert_int_equal(compose_append(FORM_NFC, text, sizeof text - 1, &out), 0);
     assert_string_equal(out.data, expected);
     buffer_free(&out);
 }
@@ -117,7 +117,7 @@ static void a_million_marks_are_no_attack_and_every_failing_allocation_is_report
     for (int i = 0; i < N; i++)
         append(&text, i % 2 ? 0x301 : 0x316);
     uint64_t start = clock_monotonic_ns();
-    assert_int_equal(normalizer_compose(text.data, text.length, &out), 0);
+    assert_int_equal(compose_append(FORM_NFC, text.data, text.length, &out), 0);
     assert_true(clock_monotonic_ns() - start < (uint64_t)20 * 1000 * 1000 * 1000);
     assert_int_equal(out.length, text.length - 1); /* one U+0301 joined the a */
     buffer_free(&out);
@@ -126,7 +126,7 @@ static void a_million_marks_are_no_attack_and_every_failing_allocation_is_report
     for (int64_t n = 0; status; n++) {
         buffer_init(&out, 4 * N);
         mem_fail_after(n);
-        status = normalizer_compose(text.data, text.length, &out);
+        status = compose_append(FORM_NFC, text.data, text.length, &out);
         mem_fail_after(-1);
         assert_true(!status || status == SAMPAN_ENOMEM);
         buffer_free(&out);

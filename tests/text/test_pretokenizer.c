@@ -12,8 +12,8 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "support_strings.h"
-#include "text/pretokenizer.h"
-#include "text/stand_ins.h"
+#include "text/tokenizer/pretokenizer.h"
+#include "text/tokenizer/stand_ins.h"
 
 static int add_length(void *context, const char *word, size_t length, bool ill_formed)
 {
@@ -56,7 +56,7 @@ static void each_code_point_is_cut_as_the_tokenizers_library_cuts_it(void **stat
                         buffer_append(&text, c, (size_t)n);
                 }
             }
-            assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text.data, text.length, add_length, &hash, NULL), 0);
+            assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text.data, text.length, true, add_length, &hash, NULL), 0);
             if (hash != expected)
                 fail_msg("%s: a character of U+%04X..U+%04X is cut differently", names[i], (unsigned)block, (unsigned)block + 1023);
         }
@@ -83,7 +83,7 @@ static void assert_words(const char *name, const char *text, const char *expecte
     struct buffer out;
     buffer_init(&out, 1 << 16);
     assert_int_equal(pretokenizer_create(name, &pretokenizer, NULL), 0);
-    assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text, strlen(text), write_word, &out, NULL), 0);
+    assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text, strlen(text), true, write_word, &out, NULL), 0);
     assert_string_equal(out.data, expected);
     buffer_free(&out);
     pretokenizer_scratch_free(&scratch);

@@ -9,14 +9,13 @@
 #include <string.h>
 #include <cmocka.h>
 #include <jansson.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "file/tokenizer_json.h"
 #include "support_strings.h"
+#include "support_tokenizer_json.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
 
@@ -39,77 +38,6 @@ static int close_pools(void **state)
     return 0;
 }
 
-/* A tokenizer of a folder, with what it stands on. */
-struct opened {
-    struct arena arena;
-    struct tokenizer_spec spec;
-    struct tokenizer *tokenizer;
-};
-
-static void open_folder(const char *folder, struct opened *opened)
-{
-    struct error err = {0};
-    const char *problem;
-    arena_init(&opened->arena, 1u << 30);
-    if (tokenizer_json_read(folder, NULL, &opened->arena, &opened->spec, &problem, &err))
-        fail_msg("%s", err.message);
-    if (problem)
-        fail_msg("%s", problem);
-    if (tokenizer_create(&opened->spec, &opened->tokenizer, &err))
-        fail_msg("%s", err.message);
-}
-
-static void close_folder(struct opened *opened)
-{
-    tokenizer_free(opened->tokenizer);
-    arena_free(&opened->arena);
-}
-
-/* String `i` of the template mode; see make_tokenizer_json_goldens.py. */
-static void make_template_string(const int32_t *added, size_t n, const struct tokenizer_spec *spec, uint64_t i, struct buffer *text)
-{
-    struct buffer part;
-    buffer_init(&part, 1 << 24);
-    pools_make_string(pools, i, text);
-    const struct byte_string first = spec->tokens[added[i % n]].text, second = spec->tokens[added[i / n % n]].text;
-    buffer_append(text, "  ", i % 3);
-    buffer_append(text, first.data, first.length);
-    buffer_append(text, "\n", i % 2);
-    pools_make_string(pools, 50000 + i, &part);
-    buffer_append(text, part.data, part.length);
-    assert_int_equal(buffer_append(text, second.data, second.length), 0);
-    buffer_free(&part);
-}
-
-/* Hashes of blocks of strings of one mode; *out has count / BLOCK places. */
-static void hash_strings(const struct opened *opened, bool as_template, size_t count, uint64_t *out)
-{
-    const struct tokenizer_spec *spec = &opened->spec;
-    int32_t *added = calloc((size_t)spec->n_tokens, sizeof *added);
-    size_t n_added = 0;
-    for (int32_t id = 0; id < spec->n_tokens; id++)
-        if (spec->tokens[id].kind == TOKEN_CONTROL || spec->tokens[id].kind == TOKEN_USER_DEFINED)
-            added[n_added++] = id;
-    struct token_list list = {0};
-    struct buffer text;
-    buffer_init(&text, 1 << 24);
-    for (size_t i = 0; i < count; i++) {
-        if (as_template)
-            make_template_string(added, n_added, spec, i, &text);
-        else
-            pools_make_string(pools, i, &text);
-        const struct text_span span = {text.length, as_template ? ORIGIN_TEMPLATE : ORIGIN_DATA};
-        struct error err = {0};
-        list.count = 0;
-        if (tokenizer_encode(opened->tokenizer, text.data, text.length, &span, 1, &list, &err))
-            fail_msg("%s", err.message);
-        out[i / BLOCK] = fnv1a(i % BLOCK ? out[i / BLOCK] : FNV_START, list.ids, 4 * list.count);
-    }
-    token_list_free(&list);
-    buffer_free(&text);
-    free(added);
-}
-
 static void compare_published(const char *name)
 {
     char folder[1000], path[1000], *hashes;
@@ -127,7 +55,7 @@ static void compare_published(const char *name)
     uint64_t *found = calloc(N_PUBLISHED / BLOCK, sizeof *found);
     for (int mode = 0; mode < 2; mode++) {
         size_t different = 0;
-        hash_strings(&opened, mode, N_PUBLISHED, found);
+        hash_strings(pools, &opened, mode, N_PUBLISHED, BLOCK, found);
         for (size_t i = 0; i < N_PUBLISHED / BLOCK; i++) {
             uint64_t expected;
             memcpy(&expected, hashes + 8 * ((size_t)mode * (N_PUBLISHED / BLOCK) + i), 8);
@@ -153,43 +81,6 @@ static void deepseek_v3_gives_the_ids_of_the_tokenizers_library(void **state)
     compare_published("deepseek_v3");
 }
 
-/* Writes the tiny tokenizer with some of its parts replaced into a new folder. */
-static void write_variant(const json_t *replace, char *folder)
-{
-    char path[1000];
-    json_t *root = json_load_file(TINY "/tokenizer.json", 0, NULL), *part;
-    const char *key;
-    assert_non_null(root);
-    json_object_foreach((json_t *)replace, key, part)
-    {
-        if (strcmp(key, "model") == 0)
-            assert_int_equal(json_object_update(json_object_get(root, key), part), 0);
-        else
-            assert_int_equal(json_object_set(root, key, part), 0);
-    }
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
-    assert_int_equal(json_dump_file(root, path, JSON_COMPACT), 0);
-    json_decref(root);
-}
-
-static void remove_variant(const char *folder)
-{
-    char path[1000];
-    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
-    unlink(path);
-    rmdir(folder);
-}
-
-static size_t count_differences(const uint64_t *found, const json_t *expected)
-{
-    size_t different = 0;
-    assert_int_equal(json_array_size(expected), N_VARIANT / BLOCK);
-    for (size_t i = 0; i < N_VARIANT / BLOCK; i++)
-        different += strtoull(json_string_value(json_array_get(expected, i)), NULL, 16) != found[i];
-    return different;
-}
-
 static void every_variant_of_the_stages_gives_the_ids_of_the_tokenizers_library(void **state)
 {
     (void)state;
@@ -199,14 +90,14 @@ static void every_variant_of_the_stages_gives_the_ids_of_the_tokenizers_library(
     for (size_t i = 0; i < json_array_size(variants); i++) {
         const json_t *variant = json_array_get(variants, i);
         char folder[] = "/tmp/sampan_test_XXXXXX";
-        write_variant(json_object_get(variant, "replace"), folder);
+        write_variant(TINY "/tokenizer.json", json_object_get(variant, "replace"), folder);
         struct opened opened;
         open_folder(folder, &opened);
         uint64_t found[N_VARIANT / BLOCK];
-        hash_strings(&opened, false, N_VARIANT, found);
-        size_t data = count_differences(found, json_object_get(variant, "data"));
-        hash_strings(&opened, true, N_VARIANT, found);
-        size_t template = count_differences(found, json_object_get(variant, "template"));
+        hash_strings(pools, &opened, false, N_VARIANT, BLOCK, found);
+        size_t data = count_differences(found, N_VARIANT / BLOCK, json_object_get(variant, "data"));
+        hash_strings(pools, &opened, true, N_VARIANT, BLOCK, found);
+        size_t template = count_differences(found, N_VARIANT / BLOCK, json_object_get(variant, "template"));
         if (data || template)
             print_error("variant '%s': %zu blocks of data, %zu of template differ\n", json_string_value(json_object_get(variant, "name")), data, template);
         failed += data || template;

@@ -3,8 +3,8 @@
  * The patterns of published tokenizers were written for the `tokenizers` library, whose regular expressions know Unicode 16 (and whose `Digits`
  * splitter knows Unicode 17); PCRE2 10.40 to 10.42 know Unicode 14, later ones more. Every character whose category differs between these has a row
  * in the generated table stand_ins_table.h: it is shown as another one that had the wanted category all along and takes as many bytes in UTF-8. */
-#ifndef TEXT_STAND_INS_H
-#define TEXT_STAND_INS_H
+#ifndef TEXT_TOKENIZER_STAND_INS_H
+#define TEXT_TOKENIZER_STAND_INS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Among all tokens the one that starts leftmost wins, among those the longest, as in the `tokenizers` library. The automaton of Aho and Corasick (1975)
  * is built over the REVERSED tokens and run over the text from its end to its start: at each byte it then knows the longest token that starts there,
  * in time linear in the text whatever the tokens are. */
-#ifndef TEXT_ADDED_TOKENS_H
-#define TEXT_ADDED_TOKENS_H
+#ifndef TEXT_TOKENIZER_ADDED_TOKENS_H
+#define TEXT_TOKENIZER_ADDED_TOKENS_H
 
 #include <stddef.h>
 #include <stdint.h>

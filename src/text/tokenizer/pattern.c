@@ -1,4 +1,4 @@
-#include "text/pattern.h"
+#include "text/tokenizer/pattern.h"
 
 #include <string.h>
 

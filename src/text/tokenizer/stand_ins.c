@@ -1,4 +1,4 @@
-#include "text/stand_ins.h"
+#include "text/tokenizer/stand_ins.h"
 
 #include <stddef.h>
 
@@ -9,7 +9,7 @@ struct stand_in_row {
 };
 
 static const struct stand_in_row rows[] = {
-#include "text/stand_ins_table.h"
+#include "text/tokenizer/stand_ins_table.h"
 };
 
 uint32_t stand_in_find(uint32_t character, bool digits)

@@ -2,8 +2,8 @@
  *
  * The `tokenizers` library matches with Oniguruma in Ruby's syntax; we match with PCRE2. Most of the syntax is common; what means something else, or what
  * depends on the version of Unicode beyond general categories (for which there are stand-ins), is refused by name instead of being matched wrongly. */
-#ifndef TEXT_PATTERN_H
-#define TEXT_PATTERN_H
+#ifndef TEXT_TOKENIZER_PATTERN_H
+#define TEXT_TOKENIZER_PATTERN_H
 
 #include "base/error.h"
 #include "file/tokenizer_spec.h"

@@ -1,5 +1,5 @@
 /* Segment by segment: a segment begins at a character that nothing before it can change or join ("stable"), so most of a text is copied. */
-#include "text/normalizer.h"
+#include "text/tokenizer/compose.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ struct compose_row {
     uint32_t key, second, third;
 };
 
-#include "text/compose_tables.h"
+#include "text/tokenizer/compatible_tables.h"
+#include "text/tokenizer/compose_tables.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -42,19 +43,32 @@ static const struct compose_class *find_class(uint32_t character)
     return NULL;
 }
 
-static const struct compose_row *find_decomposition(uint32_t character)
+static const struct compose_row *find_row(const struct compose_row *rows, size_t n_rows, uint32_t character)
 {
-    size_t low = 0, high = COUNT(decompositions);
+    size_t low = 0, high = n_rows;
+    if (character < 0xA0) /* the tables begin there */
+        return NULL;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (decompositions[middle].key == character)
-            return &decompositions[middle];
-        if (decompositions[middle].key < character)
+        if (rows[middle].key == character)
+            return &rows[middle];
+        if (rows[middle].key < character)
             low = middle + 1;
         else
             high = middle;
     }
     return NULL;
+}
+
+static const struct compose_row *find_decomposition(uint32_t character)
+{
+    return find_row(decompositions, COUNT(decompositions), character);
+}
+
+/* Its parts are compatible_parts[second..second + third), wholly decomposed. */
+static const struct compose_row *find_compatible(enum normal_form form, uint32_t character)
+{
+    return form & FORM_COMPATIBLE ? find_row(compatible, COUNT(compatible), character) : NULL;
 }
 
 /* 0: they do not compose. */
@@ -114,9 +128,16 @@ static int push(struct segment *segment, uint32_t character)
 }
 
 /* Depth of recursion: decompositions in the table nest at most four deep. */
-static int push_decomposed(struct segment *segment, uint32_t character)
+static int push_decomposed(struct segment *segment, enum normal_form form, uint32_t character)
 {
     uint32_t syllable = character - HANGUL_S;
+    const struct compose_row *parts = find_compatible(form, character);
+    if (parts) {
+        int status = 0;
+        for (uint32_t i = 0; i < parts->third && !status; i++)
+            status = push(segment, compatible_parts[parts->second + i]);
+        return status;
+    }
     if (syllable < N_S) {
         int status = push(segment, HANGUL_L + syllable / (N_V * N_T));
         if (!status)
@@ -126,8 +147,8 @@ static int push_decomposed(struct segment *segment, uint32_t character)
     const struct compose_row *row = find_decomposition(character);
     if (!row)
         return push(segment, character);
-    int status = push_decomposed(segment, row->second);
-    return status || !row->third ? status : push_decomposed(segment, row->third);
+    int status = push_decomposed(segment, form, row->second);
+    return status || !row->third ? status : push_decomposed(segment, form, row->third);
 }
 
 static int compare_items(const void *left, const void *right)
@@ -174,18 +195,19 @@ static void join_characters(struct segment *segment)
     segment->count = n;
 }
 
-static int compose_segment(struct segment *segment, const char *text, size_t length, struct buffer *out)
+static int normalize_segment(struct segment *segment, enum normal_form form, const char *text, size_t length, struct buffer *out)
 {
     segment->count = 0;
     for (size_t at = 0; at < length;) {
         uint32_t character = 0;
         at += (size_t)utf8_decode(text + at, length - at, &character);
-        int status = push_decomposed(segment, character);
+        int status = push_decomposed(segment, form, character);
         if (status)
             return status;
     }
     order_marks(segment);
-    join_characters(segment);
+    if (form & FORM_COMPOSED)
+        join_characters(segment);
     for (size_t i = 0; i < segment->count; i++) {
         char bytes[4];
         buffer_append(out, bytes, (size_t)utf8_encode(character_of(segment->items[i]), bytes));
@@ -195,29 +217,38 @@ static int compose_segment(struct segment *segment, const char *text, size_t len
 
 /* ---- a text ---- */
 
+/* What a character means for its segment: the class of the first character of its decomposition, and whether the form writes it otherwise. */
+static const struct compose_class *look_at(enum normal_form form, uint32_t character, bool *is_written_otherwise)
+{
+    const struct compose_row *parts = find_compatible(form, character);
+    *is_written_otherwise = parts || (!(form & FORM_COMPOSED) && (character - HANGUL_S < N_S || find_decomposition(character)));
+    return find_class(parts ? compatible_parts[parts->second] : character);
+}
+
 /* The segment that starts at `start`: its end, and whether it may change. An ill-formed byte is a segment. */
-static size_t find_segment_end(const char *text, size_t length, size_t start, bool *changes)
+static size_t find_segment_end(enum normal_form form, const char *text, size_t length, size_t start, bool *changes)
 {
     size_t at = start;
     unsigned last = 0;
     *changes = false;
     while (at < length) {
         uint32_t character = 0;
+        bool is_written_otherwise;
         int n = utf8_decode(text + at, length - at, &character);
         if (n <= 0)
             return at > start ? at : at + 1;
-        const struct compose_class *found = find_class(character);
+        const struct compose_class *found = look_at(form, character, &is_written_otherwise);
         if (!found && at > start)
             return at;
         unsigned combining = found ? found->combining : 0;
-        *changes |= found && (found->unstable || combining < last);
+        *changes |= is_written_otherwise || (found && ((found->unstable && form & FORM_COMPOSED) || combining < last));
         last = combining;
         at += (size_t)n;
     }
     return at;
 }
 
-bool normalizer_is_composed(const char *text, size_t length)
+bool compose_is_normal(enum normal_form form, const char *text, size_t length)
 {
     bool changes;
     for (size_t at = 0; at < length;) {
@@ -225,23 +256,54 @@ bool normalizer_is_composed(const char *text, size_t length)
             at++;
             continue;
         }
-        at = find_segment_end(text, length, at, &changes);
+        at = find_segment_end(form, text, length, at, &changes);
         if (changes)
             return false;
     }
     return true;
 }
 
-int normalizer_compose(const char *text, size_t length, struct buffer *out)
+int compose_segments(enum normal_form form, const char *text, size_t length, compose_visit *visit, void *context)
 {
     struct segment segment = {0};
+    struct buffer written;
+    size_t at = 0, kept = 0; /* text[kept..at) stays as it is */
     int status = 0;
-    for (size_t at = 0; at < length && !status;) {
+    buffer_init(&written, SIZE_MAX / 2);
+    while (at < length && !status) {
         bool changes;
-        size_t end = find_segment_end(text, length, at, &changes);
-        status = changes ? compose_segment(&segment, text + at, end - at, out) : buffer_append(out, text + at, end - at);
+        size_t end = find_segment_end(form, text, length, at, &changes);
+        if (changes) {
+            buffer_clear(&written);
+            status = normalize_segment(&segment, form, text + at, end - at, &written);
+            if (!status && kept < at)
+                status = visit(context, kept, at, NULL, 0);
+            if (!status)
+                status = visit(context, at, end, written.data, written.length);
+            kept = end;
+        }
         at = end;
     }
+    if (!status && kept < length)
+        status = visit(context, kept, length, NULL, 0);
     mem_free(segment.items);
+    buffer_free(&written);
     return status;
+}
+
+struct appending {
+    const char *text;
+    struct buffer *out;
+};
+
+static int append_segment(void *context, size_t start, size_t end, const char *written, size_t length)
+{
+    const struct appending *appending = context;
+    return written ? buffer_append(appending->out, written, length) : buffer_append(appending->out, appending->text + start, end - start);
+}
+
+int compose_append(enum normal_form form, const char *text, size_t length, struct buffer *out)
+{
+    struct appending appending = {text, out};
+    return compose_segments(form, text, length, append_segment, &appending);
 }

@@ -1,4 +1,4 @@
-#include "text/added_tokens.h"
+#include "text/tokenizer/added_tokens.h"
 
 #include <string.h>
 
@@ -73,7 +73,8 @@ int added_tokens_add(struct added_tokens *added, struct byte_string text, int32_
         }
         node = child;
     }
-    added->nodes[node].id = id;
+    if (added->nodes[node].id < 0)
+        added->nodes[node].id = id; /* of two with the same text the first counts */
     return 0;
 }
 

@@ -1,23 +1,14 @@
-#include "text/bpe.h"
+#include "text/tokenizer/bpe.h"
 
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/memory.h"
 
-#define NO_RANK UINT32_MAX
-#define NO_SYMBOL UINT32_MAX
-
 struct bpe_pair {
     int32_t left, right;
-    uint32_t rank; /* NO_RANK: a free slot */
+    uint32_t rank; /* BPE_NO_RANK: a free slot */
     int32_t joined;
-};
-
-struct bpe_symbol {
-    int32_t id;
-    uint32_t previous, next; /* positions, NO_SYMBOL at the ends */
-    uint32_t rank;
 };
 
 /* The table holds its 8-byte keys inline, because this lookup is the inner loop of tokenization. Multiply-shift hashing (Dietzfelbinger et al. 1997)
@@ -33,7 +24,7 @@ int bpe_init(struct bpe *bpe, size_t n_merges)
     if (!bpe->pairs)
         return SAMPAN_ENOMEM;
     for (size_t i = 0; i < bpe->capacity; i++)
-        bpe->pairs[i].rank = NO_RANK;
+        bpe->pairs[i].rank = BPE_NO_RANK;
     if (getrandom(bpe->multipliers, sizeof bpe->multipliers, GRND_NONBLOCK) != (ssize_t)sizeof bpe->multipliers) {
         bpe->multipliers[0] = (uint64_t)(uintptr_t)bpe->pairs * 0x9E3779B97F4A7C15u; /* early boot: address randomisation is better than nothing */
         bpe->multipliers[1] = (uint64_t)(uintptr_t)bpe * 0xC2B2AE3D27D4EB4Fu;
@@ -55,7 +46,7 @@ static struct bpe_pair *find_pair(const struct bpe *bpe, int32_t left, int32_t r
     uint64_t hash = bpe->multipliers[0] * (uint32_t)left + bpe->multipliers[1] * (uint32_t)right;
     for (size_t i = (size_t)(hash >> bpe->shift);; i = (i + 1) & (bpe->capacity - 1)) {
         struct bpe_pair *pair = &bpe->pairs[i];
-        if (pair->rank == NO_RANK || (pair->left == left && pair->right == right))
+        if (pair->rank == BPE_NO_RANK || (pair->left == left && pair->right == right))
             return pair;
     }
 }
@@ -111,31 +102,15 @@ static void sift_up(uint64_t *heap, size_t at)
     heap[at] = item;
 }
 
-/* Symbols of the bytes; returns their number (bytes without a token are left out). */
-static uint32_t make_symbols(struct bpe_symbol *symbols, const int32_t byte_ids[256], const char *word, size_t length)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < length; i++) {
-        int32_t id = byte_ids[(unsigned char)word[i]];
-        if (id < 0)
-            continue;
-        symbols[n] = (struct bpe_symbol){.id = id, .previous = n - 1, .next = n + 1, .rank = NO_RANK}; /* 0 - 1 is NO_SYMBOL */
-        n++;
-    }
-    if (n)
-        symbols[n - 1].next = NO_SYMBOL;
-    return n;
-}
-
 /* Ranks the pair that starts at `at`; adds it to the heap when there is one. Returns the new number of candidates. */
 static size_t add_candidate(const struct bpe *bpe, struct bpe_symbol *symbols, uint64_t *heap, size_t count, uint32_t at)
 {
     struct bpe_symbol *left = &symbols[at];
-    left->rank = NO_RANK;
-    if (left->next == NO_SYMBOL)
+    left->rank = BPE_NO_RANK;
+    if (left->next == BPE_NO_SYMBOL)
         return count;
     left->rank = find_pair(bpe, left->id, symbols[left->next].id)->rank;
-    if (left->rank == NO_RANK)
+    if (left->rank == BPE_NO_RANK)
         return count;
     heap[count] = (uint64_t)left->rank << 32 | at;
     return count + 1;
@@ -160,13 +135,13 @@ static void merge_symbols(const struct bpe *bpe, struct bpe_symbol *symbols, uin
         struct bpe_symbol *right = &symbols[left->next];
         left->id = find_pair(bpe, left->id, right->id)->joined;
         left->next = right->next;
-        right->rank = NO_RANK;
-        if (left->next != NO_SYMBOL)
+        right->rank = BPE_NO_RANK;
+        if (left->next != BPE_NO_SYMBOL)
             symbols[left->next].previous = at;
         uint32_t changed[2] = {at, left->previous};
         for (int i = 0; i < 2; i++) {
             size_t before = count;
-            if (changed[i] != NO_SYMBOL)
+            if (changed[i] != BPE_NO_SYMBOL)
                 count = add_candidate(bpe, symbols, heap, count, changed[i]);
             if (count > before)
                 sift_up(heap, count - 1);
@@ -174,15 +149,21 @@ static void merge_symbols(const struct bpe *bpe, struct bpe_symbol *symbols, uin
     }
 }
 
-int bpe_encode_word(const struct bpe *bpe, const int32_t byte_ids[256], const char *word, size_t length, struct bpe_scratch *scratch, struct token_list *list)
+int bpe_begin_word(struct bpe_scratch *scratch, size_t most)
 {
-    int status = reserve_scratch(scratch, length);
-    if (status)
-        return status;
+    scratch->count = 0;
+    return reserve_scratch(scratch, most);
+}
+
+int bpe_end_word(const struct bpe *bpe, struct bpe_scratch *scratch, struct token_list *list)
+{
     struct bpe_symbol *symbols = scratch->symbols;
-    uint32_t n = make_symbols(symbols, byte_ids, word, length);
-    merge_symbols(bpe, symbols, n, scratch->heap);
-    for (uint32_t at = n ? 0 : NO_SYMBOL; at != NO_SYMBOL && !status; at = symbols[at].next)
+    int status = 0;
+    if (!scratch->count)
+        return 0;
+    symbols[scratch->count - 1].next = BPE_NO_SYMBOL;
+    merge_symbols(bpe, symbols, scratch->count, scratch->heap);
+    for (uint32_t at = 0; at != BPE_NO_SYMBOL && !status; at = symbols[at].next)
         status = token_list_append(list, symbols[at].id);
     return status;
 }
