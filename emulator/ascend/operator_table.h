@@ -62,21 +62,26 @@ enum {
     WINDOW_MEAN,
     WINDOW_MAX,
     WINDOW_PATCHES,
+    ROUTE_V2,
+    ROUTE_V3,
+    ROUTE_QUANT,
 };
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
     IMPLEMENTATION(activation)                                                                                                                                 \
-    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
-    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(choice)        \
-        IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy) IMPLEMENTATION(cross_entropy)                       \
-            IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast) IMPLEMENTATION(gather) IMPLEMENTATION(geglu) \
-                IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope)   \
-                    IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale)             \
-                        IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap)              \
-                            IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd)   \
-                                IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu)      \
-                                    IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant)              \
-                                        IMPLEMENTATION(windows)
+    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
+        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
+            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
+                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul)             \
+                    IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul)    \
+                        IMPLEMENTATION(moe_expert_tokens) IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating) IMPLEMENTATION(moe_gating_softmax)           \
+                            IMPLEMENTATION(moe_permute) IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute) IMPLEMENTATION(norm_quant)                   \
+                                IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute)                           \
+                                    IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) \
+                                        IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd)                \
+                                            IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split)                 \
+                                                IMPLEMENTATION(swiglu) IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary)      \
+                                                    IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
 #define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
@@ -100,6 +105,14 @@ enum {
 #define WEIGHT_QUANT_LIMITS "two dimensions (310P's batches are refused)"
 #define WEIGHT_QUANT_INPUTS                                                                                                                                    \
     (IN, x), (IN, weight), (IN, antiquantScale), (OPT, antiquantOffsetOptional), (OPT, quantScaleOptional), (OPT, quantOffsetOptional), (OPT, biasOptional)
+
+#define GROUPED_LIMITS "groupType -1 and 0; the fused activation without inputs of its own"
+#define GROUPED_ARGUMENTS                                                                                                                                      \
+    (INLIST, x), (INLIST, weight), (OPTLIST, biasOptional), (OPTLIST, scaleOptional), (OPTLIST, offsetOptional), (OPTLIST, antiquantScaleOptional),            \
+        (OPTLIST, antiquantOffsetOptional), (OPTLIST, perTokenScaleOptional), (OPT, groupListOptional), (OPTLIST, activationInputOptional),                    \
+        (OPTLIST, activationQuantScaleOptional), (OPTLIST, activationQuantOffsetOptional), (I64, splitItem), (I64, groupType), (I64, groupListType),           \
+        (I64, actType)
+#define GROUPED_OUTPUTS (OUTLIST, out), (OPTOUTLIST, activationFeatureOutOptional), (OPTOUTLIST, dynQuantScaleOutOptional)
 
 #define OPERATORS(ROW)                                                                                                                                         \
     ROW(Mm, SOC_ALL, matmul, 0, NULL, (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))                                                                  \
@@ -274,30 +287,61 @@ enum {
         (OUT, out))                                                                                                                                            \
     ROW(TriangularSolve, SOC_ALL & ~SOC_310P, triangular_solve, 0, NULL, (IN, self), (IN, A), (FLAG, upper), (FLAG, transpose), (FLAG, unitriangular),         \
         (OUT, xOut), (OUT, mOut))                                                                                                                              \
-    ROW(SoftmaxCrossEntropyWithLogits, SOC_ALL, cross_entropy, 0, NULL, (IN, features), (IN, labels), (OUT, loss), (OUT, backprop))
+    ROW(SoftmaxCrossEntropyWithLogits, SOC_ALL, cross_entropy, 0, NULL, (IN, features), (IN, labels), (OUT, loss), (OUT, backprop))                            \
+    ROW(GroupedMatmulV4, SOC_ALL & ~SOC_310P, grouped_matmul, 4, GROUPED_LIMITS, GROUPED_ARGUMENTS, GROUPED_OUTPUTS)                                           \
+    ROW(GroupedMatmulV5, SOC_ALL & ~SOC_310P, grouped_matmul, 5, GROUPED_LIMITS, GROUPED_ARGUMENTS, (OPTINTS, tuningConfigOptional), GROUPED_OUTPUTS)          \
+    ROW(GroupedMatmulWeightNz, SOC_ALL & ~SOC_310P, grouped_matmul, 6, GROUPED_LIMITS, GROUPED_ARGUMENTS, (OPTINTS, tuningConfigOptional),                     \
+        (I64, quantGroupSize), GROUPED_OUTPUTS)                                                                                                                \
+    ROW(MoeGatingTopK, SOC_ALL & ~SOC_310P, moe_gating, 0, NULL, (IN, x), (OPT, biasOptional), (I64, k), (I64, kGroup), (I64, groupCount),                     \
+        (I64, groupSelectMode), (I64, renorm), (I64, normType), (FLAG, outFlag), (REAL, routedScalingFactor), (REAL, eps), (OUT, yOut), (OUT, expertIdxOut),   \
+        (OPTOUT, outOut))                                                                                                                                      \
+    ROW(MoeGatingTopKSoftmax, SOC_A2 | SOC_A3, moe_gating_softmax, 1, NULL, (IN, x), (OPT, finishedOptional), (I64, k), (OUT, yOut), (OUT, expertIdxOut),      \
+        (OUT, rowIdxOut))                                                                                                                                      \
+    ROW(MoeGatingTopKSoftmaxV2, SOC_ALL & ~SOC_310P, moe_gating_softmax, 2, NULL, (IN, x), (OPT, finishedOptional), (I64, k), (I64, renorm),                   \
+        (FLAG, outputSoftmaxResultFlag), (OUT, yOut), (OUT, expertIdxOut), (OPTOUT, softmaxResultOutOptional))                                                 \
+    ROW(MoeInitRoutingV2, SOC_ALL & ~SOC_310P, moe_routing, ROUTE_V2, NULL, (IN, x), (IN, expertIdx), (I64, activeNum), (I64, expertCapacity),                 \
+        (I64, expertNum), (I64, dropPadMode), (I64, expertTokensCountOrCumsumFlag), (FLAG, expertTokensBeforeCapacityFlag), (OUT, expandedXOut),               \
+        (OUT, expandedRowIdxOut), (OPTOUT, expertTokensCountOrCumsumOut), (OPTOUT, expertTokensBeforeCapacityOut))                                             \
+    ROW(MoeInitRoutingV3, SOC_ALL & ~SOC_310P, moe_routing, ROUTE_V3, "as restricted on A2 and A3", (IN, x), (IN, expertIdx), (OPT, scaleOptional),            \
+        (OPT, offsetOptional), (I64, activeNum), (I64, expertCapacity), (I64, expertNum), (I64, dropPadMode), (I64, expertTokensNumType),                      \
+        (FLAG, expertTokensNumFlag), (I64, quantMode), (OPTINTS, activeExpertRangeOptional), (I64, rowIdxType), (OUT, expandedXOut), (OUT, expandedRowIdxOut), \
+        (OUT, expertTokensCountOrCumsumOut), (OPTOUT, expandedScaleOut))                                                                                       \
+    ROW(MoeInitRoutingQuantV2, SOC_ALL & ~SOC_310P, moe_routing, ROUTE_QUANT, "no smooth scales for each expert", (IN, x), (IN, expertIdx),                    \
+        (OPT, scaleOptional), (OPT, offsetOptional), (I64, activeNum), (I64, expertCapacity), (I64, expertNum), (I64, dropPadMode),                            \
+        (I64, expertTokensCountOrCumsumFlag), (FLAG, expertTokensBeforeCapacityFlag), (I64, quantMode), (OUT, expandedXOut), (OUT, expandedRowIdxOut),         \
+        (OPTOUT, expertTokensCountOrCumsumOut), (OPTOUT, expertTokensBeforeCapacityOut), (OPTOUT, dynamicQuantScaleOutOptional))                               \
+    ROW(MoeFinalizeRoutingV2, SOC_ALL & ~SOC_310P, moe_finalize, 0, NULL, (IN, expandedX), (IN, expandedRowIdx), (OPT, x1Optional), (OPT, x2Optional),         \
+        (OPT, biasOptional), (OPT, scalesOptional), (OPT, expertIdxOptional), (I64, dropPadMode), (OUT, out))                                                  \
+    ROW(MoeTokenPermute, SOC_ALL & ~SOC_310P, moe_permute, 0, NULL, (IN, tokens), (IN, indices), (I64, numOutTokens), (FLAG, paddedMode),                      \
+        (OUT, permuteTokensOut), (OUT, sortedIndicesOut))                                                                                                      \
+    ROW(MoeTokenUnpermute, SOC_ALL & ~SOC_310P, moe_unpermute, 0, NULL, (IN, permutedTokens), (IN, sortedIndices), (OPT, probsOptional), (FLAG, paddedMode),   \
+        (OPTINTS, restoreShapeOptional), (OUT, out))                                                                                                           \
+    ROW(MoeComputeExpertTokens, SOC_A2 | SOC_A3, moe_expert_tokens, 0, NULL, (IN, sortedExperts), (I64, numExperts), (OUT, out))                               \
+    ROW(AddRmsNormQuant, SOC_ALL, norm_quant, 0, NULL, (IN, x1), (IN, x2), (IN, gamma), (IN, scales1), (OPT, scales2Optional), (OPT, zeroPoints1Optional),     \
+        (OPT, zeroPoints2Optional), (I64, axis), (REAL, epsilon), (FLAG, divMode), (OUT, y1Out), (OUT, y2Out), (OUT, xOut))                                    \
+    ROW(AddRmsNormDynamicQuant, SOC_ALL & ~SOC_310P, norm_quant, 1, NULL, (IN, x1), (IN, x2), (IN, gamma), (OPT, smoothScale1Optional),                        \
+        (OPT, smoothScale2Optional), (REAL, epsilon), (OUT, y1Out), (OUT, y2Out), (OUT, xOut), (OUT, scale1Out), (OUT, scale2Out))                             \
+    ROW(ApplyTopKTopP, SOC_ALL & ~SOC_310P, top_k_top_p, 0, NULL, (IN, logits), (OPT, p), (OPT, k), (OUT, out))
 
 #define MISSING_OPERATORS(MISSING)                                                                                                                             \
                                                                                                                                                                \
-    MISSING(GroupedMatmulV4)                                                                                                                                   \
-    MISSING(GroupedMatmulV5)                                                                                                                                   \
-    MISSING(GroupedMatmulWeightNz)                                                                                                                             \
     MISSING(GroupedMatmulSwigluQuant)                                                                                                                          \
     MISSING(AddRmsNormCast)                                                                                                                                    \
     MISSING(RmsNormQuant)                                                                                                                                      \
-    MISSING(AddRmsNormQuant) MISSING(AddRmsNormDynamicQuant) MISSING(AddLayerNorm) MISSING(KvRmsNormRopeCache) MISSING(IncreFlashAttentionV4)                  \
-        MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer)                 \
-            MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache)                         \
-                MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)          \
-                    MISSING(MoeGatingTopK) MISSING(MoeGatingTopKSoftmax) MISSING(MoeGatingTopKSoftmaxV2) MISSING(MoeInitRoutingV2) MISSING(MoeInitRoutingV3)   \
-                        MISSING(MoeInitRoutingQuantV2) MISSING(MoeFinalizeRoutingV2) MISSING(MoeTokenPermute) MISSING(MoeTokenUnpermute)                       \
-                            MISSING(MoeComputeExpertTokens) MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                    \
+    MISSING(AddLayerNorm)                                                                                                                                      \
+    MISSING(KvRmsNormRopeCache) MISSING(IncreFlashAttentionV4) MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz)                 \
+        MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention)                                    \
+            MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant)                             \
+                MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                                                                   \
                                                                                                                                                                \
-                                MISSING(Nonzero) MISSING(ApplyTopKTopP) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial)                 \
-                                    MISSING(SimThreadExponential) MISSING(InplaceUniform)                                                                      \
+                    MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                            \
                                                                                                                                                                \
-                                        MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)           \
-                                            MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)       \
-                                                MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
+                        MISSING(Nonzero) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial) MISSING(SimThreadExponential)                  \
+                            MISSING(InplaceUniform)                                                                                                            \
+                                                                                                                                                               \
+                                MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)                   \
+                                    MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)               \
+                                        MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
 
 /* FOR_EACH(MACRO, (a, b), (c, d)) is MACRO(a, b) MACRO(c, d): at most 250 arguments. */
 #define EXPAND(...) EXPAND_3(EXPAND_3(EXPAND_3(EXPAND_3(__VA_ARGS__))))

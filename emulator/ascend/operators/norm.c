@@ -113,15 +113,14 @@ static int check_add_rms_norm(struct call *call)
     return result;
 }
 
-static int compute_add_rms_norm(struct call *call)
+float *norm_of_sum(struct call *call, const struct tensor *x1, const struct tensor *x2, const struct tensor *gamma, float **sums, float **inverse)
 {
-    struct add_norm a = add_norm_of(call);
-    aclDataType type = a.x1->type;
-    int64_t width = tensor_count(a.gamma), rows = width ? tensor_count(a.x1) / width : 0;
-    float *first = floats_load(call, a.x1), *second = floats_load(call, a.x2), *weights = floats_load(call, a.gamma);
+    aclDataType type = x1->type;
+    int64_t width = tensor_count(gamma), rows = width ? tensor_count(x1) / width : 0;
+    float *first = floats_load(call, x1), *second = floats_load(call, x2), *weights = floats_load(call, gamma);
     float *rstds = call_scratch(call, (size_t)rows * sizeof *rstds);
     if (!first || !second || !weights || !rstds)
-        return call_no_memory();
+        return NULL;
     for (int64_t i = 0; i < rows * width; i++) {
         first[i] += second[i];
         second[i] = round_to_type(type, first[i]); /* xOut */
@@ -132,11 +131,23 @@ static int compute_add_rms_norm(struct call *call)
         float *row = first + r * width;
         rstds[r] = 1.0f / sqrtf(sum_of_squares(row, width, call->order) / (float)width + (float)call_real(call, "epsilon"));
         for (int64_t i = 0; i < width; i++)
-            row[i] = round_to_type(type, row[i] * rstds[r]) * weights[i];
+            row[i] = round_to_type(type, round_to_type(type, row[i] * rstds[r]) * weights[i]);
     }
+    *sums = second;
+    if (inverse)
+        *inverse = rstds;
+    return first;
+}
+
+static int compute_add_rms_norm(struct call *call)
+{
+    struct add_norm a = add_norm_of(call);
+    float *sums, *rstds, *y = norm_of_sum(call, a.x1, a.x2, a.gamma, &sums, &rstds);
+    if (!y)
+        return call_no_memory();
     if (a.x)
-        floats_store(a.x, second);
-    floats_store(a.y, first);
+        floats_store(a.x, sums);
+    floats_store(a.y, y);
     if (a.rstd)
         floats_store(a.rstd, rstds);
     return 0;

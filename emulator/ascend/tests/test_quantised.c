@@ -53,6 +53,14 @@ static void scales_are_packed_and_cut_to_ten_bits(void)
     aclTensor *bias = pattern_tensor(DIMS(32), ACL_INT32, 5, 5000), *half = output(of("f16")), *eighth = output(of("i8"));
     RUN(QuantMatmulV3, x, w, plain, NULL, bias, false, false, half);
     compare(half, of("f16"), 1);
+    uint64_t uncut[32]; /* as a host might pack it: the unit cuts the lower bits itself */
+    for (int i = 0; i < 32; i++) {
+        uint32_t bits;
+        memcpy(&bits, golden("param", "scale")->data + 4 * i, 4);
+        uncut[i] = bits | 1 | (uint64_t)1 << 46;
+    }
+    RUN(QuantMatmulV3, x, w, tensor_from(DIMS(32), ACL_UINT64, uncut), NULL, bias, false, false, half);
+    compare(half, of("f16"), 1);
     RUN(QuantMatmulV3, x, w, with, NULL, NULL, false, false, eighth);
     compare(eighth, of("i8"), 0);
     RUN(QuantMatmulV4, x, w, plain, shift, NULL, NULL, false, false, eighth); /* the offset as a tensor */
