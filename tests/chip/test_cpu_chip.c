@@ -60,6 +60,12 @@ static void run_model(const char *description, int i, int32_t piece, bool keep, 
     arena_free(&arena);
 }
 
+/* Products of bf16 round their input: bits of their own. */
+static bool has_bits_of_its_own(int dialect, int i)
+{
+    return dialect == DIALECT_AVX512_BF16 && variant(i).type == TENSOR_BF16;
+}
+
 static void dialects_workers_pieces_and_kept_buffers_change_no_bit(void **state)
 {
     (void)state;
@@ -70,6 +76,10 @@ static void dialects_workers_pieces_and_kept_buffers_change_no_bit(void **state)
             char description[64];
             if (!cpu_dialects[d].available())
                 continue;
+            if (has_bits_of_its_own(d, i)) {
+                snprintf(description, sizeof description, "cpu:%s,threads=1", cpu_dialects[d].name);
+                run_model(description, i, N_TOKENS, true, expected);
+            }
             for (int threads = 1; threads <= 3; threads++) {
                 snprintf(description, sizeof description, "cpu:%s,threads=%d", cpu_dialects[d].name, threads);
                 static const int32_t pieces[] = {N_TOKENS, 1, 3, 17};

@@ -10,9 +10,10 @@
 #include <cmocka.h>
 
 #include "chip/cpu/kernels.h"
+#include "chip/cpu/pack.h"
 #include "tensor/half.h"
 
-enum { MAX_ROWS = LINEAR_TILE_ROWS, MAX_BLOCKS = 5, SPAN = 256, WIDTH = 80 };
+enum { MAX_ROWS = LINEAR_TILE_ROWS, MAX_BLOCKS = 16, SPAN = 256, WIDTH = 80 };
 
 static uint64_t random_state = 1;
 
@@ -48,70 +49,120 @@ static void for_each_dialect(void (*check)(const struct cpu_kernels *portable, c
 
 /* ---- Linear */
 
+enum { COLUMNS = MAX_BLOCKS * LINEAR_BLOCK, MAX_PANEL_BYTES = COLUMNS * PANEL_OUTPUTS * 4 };
+
 struct linear_case {
-    float x[MAX_ROWS][MAX_BLOCKS * LINEAR_BLOCK];
-    uint8_t scales[MAX_BLOCKS * 64];
-    uint8_t codes[MAX_BLOCKS * 512];
-    int8_t planes[MAX_BLOCKS * MAX_ROWS * INPUT_BLOCK_BYTES];
+    float x[MAX_ROWS][COLUMNS];
+    uint8_t panel[MAX_PANEL_BYTES];
+    int8_t high[MAX_BLOCKS * MAX_ROWS * LINEAR_BLOCK], low[MAX_BLOCKS * MAX_ROWS * LINEAR_BLOCK];
     struct input_meta meta[MAX_BLOCKS * MAX_ROWS];
+    struct residual residuals[MAX_BLOCKS * MAX_ROWS];
+    int32_t n_residuals;
+    uint16_t bf16[MAX_ROWS][COLUMNS];
 };
+
+/* Sixteen rows of random published blocks (scales finite), and the floats they mean. */
+static void make_panel(struct linear_case *c, enum panel_kind kind, float weights[PANEL_OUTPUTS][COLUMNS])
+{
+    static uint8_t published[COLUMNS * 4];
+    const struct tensor_type_row *type = &tensor_types[panel_formats[kind].type];
+    memset(c->panel, 0, sizeof c->panel);
+    for (int lane = 0; lane < PANEL_OUTPUTS; lane++) {
+        float values[COLUMNS];
+        fill_floats(values, COLUMNS, 0.1f);
+        if (type->from_float) {
+            type->from_float(values, published, COLUMNS);
+        } else {
+            for (size_t i = 0; i < sizeof published; i++)
+                published[i] = i % 7 == 0 ? (uint8_t)(i & 1 ? 255 : 0) : (uint8_t)random_bits(); /* extremes too */
+            for (int b = 0; b < COLUMNS / type->block_elements; b++) {
+                uint16_t half = float_to_f16(random_float(0.01f));
+                uint8_t *block = published + b * type->block_bytes;
+                const bool leads = kind == PANEL_Q4_K || kind == PANEL_Q5_K; /* scale and minimum open the block; otherwise they close it */
+                const int n = kind == PANEL_Q2_K || leads ? 2 : 1;
+                for (int place = 0; place < n; place++)
+                    memcpy(block + (leads ? 0 : type->block_bytes - 2 * n) + 2 * place, &half, 2);
+            }
+        }
+        panel_pack_row(kind, published, COLUMNS, c->panel, lane);
+        type->to_float(published, weights[lane], COLUMNS);
+    }
+}
 
 static void make_linear(struct linear_case *c)
 {
     fill_floats(&c->x[0][0], sizeof c->x / sizeof(float), 3.0f);
     c->x[0][3] = 1000.0f; /* an outlier, and a block of zeros */
     memset(&c->x[1][LINEAR_BLOCK], 0, LINEAR_BLOCK * sizeof(float));
-    for (size_t i = 0; i < sizeof c->scales; i += 2) {
-        uint16_t half = float_to_f16(random_float(0.1f));
-        memcpy(c->scales + i, &half, 2);
-    }
-    for (size_t i = 0; i < sizeof c->codes; i++)
-        c->codes[i] = i % 7 == 0 ? (uint8_t)(i & 1 ? 255 : 0) : (uint8_t)random_bits(); /* extremes too */
 }
 
+/* The residuals are those of every third block and row, so that rows have different ones. */
 static void quantize(const struct cpu_kernels *kernels, struct linear_case *c, int32_t first_row, int32_t n_rows)
 {
-    for (int32_t r = 0; r < n_rows; r++)
-        kernels->quantize_row(c->x[first_row + r], MAX_BLOCKS, c->planes + r * INPUT_BLOCK_BYTES, c->meta + r, n_rows);
+    c->n_residuals = 0;
+    for (int32_t r = 0; r < n_rows; r++) {
+        kernels->quantize_row(c->x[first_row + r], MAX_BLOCKS, c->high + r * LINEAR_BLOCK, c->low + r * LINEAR_BLOCK, c->meta + r, n_rows);
+        kernels->narrow_bf16(c->x[first_row + r], c->bf16[r], COLUMNS);
+    }
+    for (int32_t b = 0; b < MAX_BLOCKS; b++) {
+        for (int32_t r = 0; r < n_rows; r++) {
+            if ((b + first_row + r) % 3)
+                continue;
+            struct residual *residual = &c->residuals[c->n_residuals++];
+            const int8_t *low = c->low + (b * n_rows + r) * LINEAR_BLOCK;
+            *residual = (struct residual){.block = b, .row = r, .meta.scale = c->meta[b * n_rows + r].scale / 128};
+            for (int i = 0; i < LINEAR_BLOCK; i++) {
+                residual->meta.minus_sum -= low[i];
+                residual->meta.minus_sum_last -= i < LINEAR_BLOCK / 2 ? 0 : low[i];
+            }
+            residual->meta.scaled_sum = residual->meta.scale * (float)-residual->meta.minus_sum;
+        }
+    }
 }
 
-typedef void (*panel_kernel)(const struct panel_job *job);
-
-static panel_kernel find_panel(const struct cpu_kernels *kernels, int kind)
+static void multiply(const struct cpu_kernels *kernels, enum panel_kind kind, const struct linear_case *c, int32_t first_row, int32_t n_rows, int32_t first,
+                     int32_t last, float *out)
 {
-    const panel_kernel all[] = {kernels->panel_u4, kernels->panel_u4_min, kernels->panel_u8, kernels->panel_u8_min};
-    return all[kind];
-}
-
-static void multiply(panel_kernel kernel, const struct linear_case *c, int32_t n_rows, int32_t first, int32_t last, float *out)
-{
-    struct panel_job job = {.scales = c->scales,
-                            .codes = c->codes,
-                            .first_block = first,
-                            .last_block = last,
+    bool integer = kind < PANEL_INTEGER_COUNT;
+    struct panel_job job = {.panel = c->panel,
+                            .first = first * (integer ? 1 : LINEAR_BLOCK),
+                            .last = last * (integer ? 1 : LINEAR_BLOCK),
                             .n_rows = n_rows,
-                            .planes = c->planes,
+                            .high = c->high,
+                            .low = c->low,
                             .meta = c->meta,
+                            .residuals = c->residuals,
+                            .x = c->x[first_row],
+                            .x_bf16 = c->bf16[0],
+                            .x_stride = COLUMNS,
                             .out = out,
                             .out_stride = PANEL_OUTPUTS};
-    kernel(&job);
+    while (job.n_residuals < c->n_residuals && c->residuals[job.n_residuals].block < last)
+        job.n_residuals++;
+    for (; job.n_residuals && job.residuals->block < first; job.n_residuals--)
+        job.residuals++;
+    cpu_panel_kernel(kernels, kind)(&job);
 }
 
 static void compare_panels(const struct cpu_kernels *portable, const struct cpu_kernels *other)
 {
-    static struct linear_case c;
-    static float expected[MAX_ROWS * PANEL_OUTPUTS], found[MAX_ROWS * PANEL_OUTPUTS];
+    static struct linear_case c, same;
+    static float expected[MAX_ROWS * PANEL_OUTPUTS], found[MAX_ROWS * PANEL_OUTPUTS], weights[PANEL_OUTPUTS][COLUMNS];
     make_linear(&c);
     for (int kind = 0; kind < PANEL_KIND_COUNT; kind++) {
+        if (kind == PANEL_BF16 && other->bf16_products)
+            continue;
+        make_panel(&c, (enum panel_kind)kind, weights);
         for (int32_t n = 1; n <= MAX_ROWS; n++) {
             quantize(portable, &c, 0, n);
-            struct linear_case same = c;
+            same = c;
             quantize(other, &same, 0, n);
-            assert_memory_equal(c.planes, same.planes, (size_t)(MAX_BLOCKS * n * INPUT_BLOCK_BYTES));
+            assert_memory_equal(c.high, same.high, (size_t)(MAX_BLOCKS * n * LINEAR_BLOCK));
+            assert_memory_equal(c.low, same.low, (size_t)(MAX_BLOCKS * n * LINEAR_BLOCK));
             assert_memory_equal(c.meta, same.meta, (size_t)(MAX_BLOCKS * n) * sizeof *c.meta);
             for (int32_t first = 0; first < 3; first += 2) {
-                multiply(find_panel(portable, kind), &c, n, first, MAX_BLOCKS, expected);
-                multiply(find_panel(other, kind), &c, n, first, MAX_BLOCKS, found);
+                multiply(portable, (enum panel_kind)kind, &c, 0, n, first, MAX_BLOCKS, expected);
+                multiply(other, (enum panel_kind)kind, &c, 0, n, first, MAX_BLOCKS, found);
                 assert_memory_equal(expected, found, (size_t)n * PANEL_OUTPUTS * sizeof(float));
             }
         }
@@ -127,16 +178,17 @@ static void panels_give_the_same_bits_in_every_dialect(void **state)
 static void compare_one_row_with_many(const struct cpu_kernels *portable, const struct cpu_kernels *kernels)
 {
     static struct linear_case c;
-    static float many[MAX_ROWS * PANEL_OUTPUTS], one[PANEL_OUTPUTS];
+    static float many[MAX_ROWS * PANEL_OUTPUTS], one[PANEL_OUTPUTS], weights[PANEL_OUTPUTS][COLUMNS];
     (void)portable;
     make_linear(&c);
     for (int kind = 0; kind < PANEL_KIND_COUNT; kind++) {
+        make_panel(&c, (enum panel_kind)kind, weights);
         for (int32_t n = 2; n <= MAX_ROWS; n++) {
             quantize(kernels, &c, 0, n);
-            multiply(find_panel(kernels, kind), &c, n, 0, MAX_BLOCKS, many);
+            multiply(kernels, (enum panel_kind)kind, &c, 0, n, 0, MAX_BLOCKS, many);
             for (int32_t r = 0; r < n; r++) {
                 quantize(kernels, &c, r, 1);
-                multiply(find_panel(kernels, kind), &c, 1, 0, MAX_BLOCKS, one);
+                multiply(kernels, (enum panel_kind)kind, &c, r, 1, 0, MAX_BLOCKS, one);
                 assert_memory_equal(one, many + r * PANEL_OUTPUTS, sizeof one);
             }
         }
@@ -149,32 +201,40 @@ static void a_row_alone_gives_the_bits_it_has_among_many(void **state)
     for_each_dialect(compare_one_row_with_many);
 }
 
-static void check_exact_value(const struct cpu_kernels *portable, const struct cpu_kernels *kernels)
+/* The panel holds the published values exactly; its product with the input as it was rounded (high, and low where there is a residual) is exact but for the
+ * roundings of fp32 sums, with bf16 products of the input too. */
+static void check_values(const struct cpu_kernels *portable, const struct cpu_kernels *kernels)
 {
     static struct linear_case c;
+    static float weights[PANEL_OUTPUTS][COLUMNS], row[COLUMNS];
     float out[PANEL_OUTPUTS];
     (void)portable;
     make_linear(&c);
-    quantize(kernels, &c, 2, 1);
-    multiply(kernels->panel_u8, &c, 1, 0, MAX_BLOCKS, out);
-    for (int lane = 0; lane < PANEL_OUTPUTS; lane++) {
-        double sum = 0, size = 0;
-        for (int i = 0; i < MAX_BLOCKS * LINEAR_BLOCK; i++) {
-            uint16_t half;
-            int b = i / LINEAR_BLOCK, column = i % LINEAR_BLOCK;
-            memcpy(&half, c.scales + b * 32 + lane * 2, 2);
-            double product = (double)f16_to_float(half) * (c.codes[b * 512 + column / 4 * 64 + lane * 4 + column % 4] - 128) * c.x[2][i];
-            sum += product;
-            size += fabs(product);
+    for (int kind = 0; kind < PANEL_KIND_COUNT; kind++) {
+        make_panel(&c, (enum panel_kind)kind, weights);
+        quantize(kernels, &c, 2, 1);
+        multiply(kernels, (enum panel_kind)kind, &c, 2, 1, 0, MAX_BLOCKS, out);
+        for (int lane = 0; lane < PANEL_OUTPUTS; lane++) {
+            double sum = 0, size = 0;
+            panel_read_row((enum panel_kind)kind, c.panel, lane, COLUMNS, row);
+            assert_memory_equal(row, weights[lane], sizeof row);
+            for (int i = 0; i < COLUMNS; i++) {
+                int b = i / LINEAR_BLOCK;
+                double x = c.x[2][i];
+                if (kind < PANEL_INTEGER_COUNT)
+                    x = (double)c.meta[b].scale * (c.high[i] + ((b + 2) % 3 ? 0.0 : c.low[i] / 128.0));
+                sum += row[i] * x;
+                size += fabs(row[i] * x) + fabs(x) * 0.2; /* minima and biases cancel in part */
+            }
+            assert_true(fabs(out[lane] - sum) <= size * (kernels->bf16_products && kind == PANEL_BF16 ? 0x1p-9 : 2e-6));
         }
-        assert_true(fabs(out[lane] - sum) <= size * 4e-5); /* half a step of the input per product: 0.5 / 16256 of the block's largest */
     }
 }
 
 static void a_panel_is_the_product_it_claims_to_be(void **state)
 {
     (void)state;
-    for_each_dialect(check_exact_value);
+    for_each_dialect(check_values);
 }
 
 /* ---- Floats */

@@ -284,10 +284,8 @@ static void finish_item(const struct cpu_plan *plan, struct attention_item *item
         if (attention->store)
             memcpy(buffer_row(&attention->out, row) + head * width, out, (size_t)width * sizeof *out);
         if (attention->quantize) {
-            int32_t step;
-            int64_t index =
-                quantized_index(row, plan->step->n_tokens, attention->out.width / LINEAR_BLOCK, &step) + (int64_t)(head * width / LINEAR_BLOCK) * step;
-            plan->chip->kernels.quantize_row(out, width / LINEAR_BLOCK, plan->produced.planes + index * INPUT_BLOCK_BYTES, plan->produced.meta + index, step);
+            const struct quantized_shape shape = {.n_rows = plan->step->n_tokens, .n_blocks = attention->out.width / LINEAR_BLOCK};
+            cpu_quantize_row(plan, &plan->produced, out, head * width / LINEAR_BLOCK, width / LINEAR_BLOCK, row, &shape);
         }
     }
 }

@@ -74,17 +74,20 @@ static void compile_linear(struct compiler *compiler, int32_t i, struct stage_li
         linear->biases[o] = vector(compiler, op->biases[o]);
         linear->outs[o] = place(compiler, op->outs[o]);
         linear->n_units += (int32_t)((weight->rows + PANEL_OUTPUTS - 1) / PANEL_OUTPUTS);
-        if (weight->layout == LAYOUT_PANELS)
-            linear->needs_planes = true;
-        else
-            linear->needs_floats = true;
+        if (weight->layout == LAYOUT_PANELS && weight->kind < PANEL_INTEGER_COUNT) {
+            linear->first_quantized = linear->needs_quantized ? linear->first_quantized : o;
+            linear->needs_quantized = true;
+        } else if (weight->layout == LAYOUT_PANELS && weight->kind == PANEL_BF16 && compiler->plan->chip->kernels.bf16_products) {
+            linear->needs_bf16 = true;
+        }
     }
 }
 
 /* The gated activation behind the linear at i, when it can be computed with it. */
 static bool can_gate(const struct compiler *compiler, int32_t i, const struct stage_linear *linear)
 {
-    if (i + 1 >= compiler->program->n_ops || compiler->program->ops[i + 1].kind != OP_GATED_ACTIVATION || linear->n_outputs != 2 || linear->needs_floats)
+    if (i + 1 >= compiler->program->n_ops || compiler->program->ops[i + 1].kind != OP_GATED_ACTIVATION || linear->n_outputs != 2 ||
+        linear->weights[0]->layout != LAYOUT_PANELS || linear->weights[1]->layout != LAYOUT_PANELS)
         return false;
     const struct op_linear *op = &compiler->program->ops[i].linear;
     const struct op_gated_activation *gated = &compiler->program->ops[i + 1].gated;
@@ -92,13 +95,14 @@ static bool can_gate(const struct compiler *compiler, int32_t i, const struct st
     return (straight || crossed) && linear->weights[0]->rows % LINEAR_BLOCK == 0 && gated->out != op->outs[0] && gated->out != op->outs[1];
 }
 
-static bool reads_only_planes(const struct compiler *compiler, int32_t i, int32_t x)
+static bool reads_only_quantized(const struct compiler *compiler, int32_t i, int32_t x)
 {
     if (i >= compiler->program->n_ops || compiler->program->ops[i].kind != OP_LINEAR || compiler->program->ops[i].linear.x != x)
         return false;
     const struct op_linear *op = &compiler->program->ops[i].linear;
     for (int32_t o = 0; o < op->n_outputs; o++) {
-        if (compiler->plan->weights[op->weights[o]].layout != LAYOUT_PANELS)
+        const struct cpu_weight *weight = &compiler->plan->weights[op->weights[o]];
+        if (weight->layout != LAYOUT_PANELS || weight->kind >= PANEL_INTEGER_COUNT)
             return false;
     }
     return true;
@@ -114,7 +118,7 @@ static void add_gate(struct compiler *compiler, int32_t i, struct stage_linear *
     linear->gated_out = place(compiler, op->out);
     linear->n_units = (int32_t)(linear->weights[0]->rows / LINEAR_BLOCK);
     linear->store_outs = must_store(compiler, op->gate, i, i + 1) || must_store(compiler, op->up, i, i + 1);
-    linear->quantize_gated = reads_only_planes(compiler, i + 2, op->out);
+    linear->quantize_gated = reads_only_quantized(compiler, i + 2, op->out);
     linear->store_gated = !linear->quantize_gated || must_store(compiler, op->out, i + 1, i + 2);
 }
 
@@ -153,7 +157,7 @@ static void compile_attention(struct compiler *compiler, int32_t i, struct stage
     attention->layer = op->layer;
     attention->window = op->window;
     attention->scale = op->scale;
-    attention->quantize = compiler->plan->groups[op->group].value_width % LINEAR_BLOCK == 0 && reads_only_planes(compiler, i + 1, op->out);
+    attention->quantize = compiler->plan->groups[op->group].value_width % LINEAR_BLOCK == 0 && reads_only_quantized(compiler, i + 1, op->out);
     attention->store = !attention->quantize || must_store(compiler, op->out, i, i + 1);
 }
 
@@ -237,7 +241,7 @@ static int32_t compile_stage(struct compiler *compiler, int32_t i, bool quantize
     return taken;
 }
 
-static bool leaves_planes(const struct stage *stage)
+static bool leaves_quantized(const struct stage *stage)
 {
     return (stage->kind == STAGE_ATTENTION && stage->attention.quantize) ||
            (stage->kind == STAGE_LINEAR && stage->linear.gated && stage->linear.quantize_gated);
@@ -252,7 +256,7 @@ int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, str
     if (!compiler.moved || !plan->stages)
         return error_no_memory(err, "the stages of a plan");
     for (int32_t i = 0; i < program->n_ops;) {
-        bool quantized = plan->n_stages && leaves_planes(&plan->stages[plan->n_stages - 1]);
+        bool quantized = plan->n_stages && leaves_quantized(&plan->stages[plan->n_stages - 1]);
         int32_t taken = compile_stage(&compiler, i, quantized, &plan->stages[plan->n_stages]);
         const struct stage *stage = &plan->stages[plan->n_stages];
         plan->head_has_norm |= i + 1 == head && taken > 1 && stage->kind == STAGE_LINEAR && stage->linear.has_norm;

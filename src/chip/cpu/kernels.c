@@ -20,12 +20,21 @@ static bool avx512_available(void)
     return avx2_available() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+
+static bool avx512_bf16_available(void)
+{
+    return avx512_available() && __builtin_cpu_supports("avx512bf16");
+}
 #else
 static bool avx2_available(void)
 {
     return false;
 }
 static bool avx512_available(void)
+{
+    return false;
+}
+static bool avx512_bf16_available(void)
 {
     return false;
 }
@@ -37,12 +46,17 @@ void cpu_fill_avx512(struct cpu_kernels *kernels)
 {
     (void)kernels;
 }
+void cpu_fill_avx512_bf16(struct cpu_kernels *kernels)
+{
+    (void)kernels;
+}
 #endif
 
 const struct cpu_dialect_row cpu_dialects[DIALECT_COUNT] = {
     [DIALECT_PORTABLE] = {"portable", "any CPU", always_available, cpu_fill_portable},
     [DIALECT_AVX2] = {"avx2", "AVX2, FMA, F16C and BMI2", avx2_available, cpu_fill_avx2},
     [DIALECT_AVX512] = {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", avx512_available, cpu_fill_avx512},
+    [DIALECT_AVX512_BF16] = {"avx512-bf16", "AVX-512 F, BW, VL, DQ, VNNI and BF16", avx512_bf16_available, cpu_fill_avx512_bf16},
 };
 
 enum cpu_dialect cpu_best_dialect(void)
@@ -60,4 +74,15 @@ void cpu_fill_kernels(struct cpu_kernels *kernels, enum cpu_dialect highest)
     memset(kernels, 0, sizeof *kernels);
     for (int i = 0; i <= (int)highest; i++)
         cpu_dialects[i].fill(kernels);
+}
+
+panel_kernel cpu_panel_kernel(const struct cpu_kernels *kernels, enum panel_kind kind)
+{
+    const panel_kernel all[PANEL_KIND_COUNT] = {
+        [PANEL_Q4_0] = kernels->panel_q4_0, [PANEL_Q4_1] = kernels->panel_q4_1, [PANEL_Q5_0] = kernels->panel_q5_0, [PANEL_Q5_1] = kernels->panel_q5_1,
+        [PANEL_Q8_0] = kernels->panel_q8_0, [PANEL_Q2_K] = kernels->panel_q2_k, [PANEL_Q3_K] = kernels->panel_q3_k, [PANEL_Q4_K] = kernels->panel_q4_k,
+        [PANEL_Q5_K] = kernels->panel_q5_k, [PANEL_Q6_K] = kernels->panel_q6_k, [PANEL_F32] = kernels->panel_f32,   [PANEL_F16] = kernels->panel_f16,
+        [PANEL_BF16] = kernels->panel_bf16,
+    };
+    return all[kind];
 }

@@ -4,48 +4,57 @@
  * Every kernel's canonical order of arithmetic is in README.md; all dialects keep the same one, so they give the same bits, and tests compare them
  * bit for bit.
  *
- * Quantised input. A linear over integer weights reads its input as two int8 planes per block of 32 columns: x ~ scale * (128 high + low), an integer
- * of 14 bits and a sign, so that the products are exact in int32 and the rounding of the input is 128 times finer than int8's. Rows lie in tiles of at most
- * LINEAR_TILE_ROWS; a tile of T rows over B blocks is
+ * Quantised input. A linear over integer weights reads its input in blocks of 32 columns: x ~ scale * (high + low / 128), both int8: high is the usual rounding
+ * to 8 bits, low what it leaves. Every product is made with high; low is added only for the blocks where it matters (struct residual). Rows lie in tiles of at
+ * most LINEAR_TILE_ROWS; a tile of T rows over B blocks is
  *
- *   planes  [B][T][ 32 high | 32 low ] int8        meta  [B][T] struct input_meta
+ *   high, low  [B][T][32] int8        meta  [B][T] struct input_meta (of high)
  *
- * Weight panel. PANEL_OUTPUTS outputs side by side, so that a lane is an output and one row meets the same order of additions as five hundred (weights.h). */
+ * Weight panels: panel_formats.h. */
 #ifndef CHIP_CPU_KERNELS_H
 #define CHIP_CPU_KERNELS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chip/cpu/panel_formats.h"
 #include "tensor/type.h"
 
-#define LANES 16
-#define PANEL_OUTPUTS 16
-#define LINEAR_BLOCK 32      /* columns per scale */
-#define LINEAR_TILE_ROWS 16  /* rows that share one reading of a panel */
-#define INPUT_BLOCK_BYTES 64 /* two planes of LINEAR_BLOCK */
-#define INPUT_RANGE 16256    /* largest quantised magnitude: 127 * 128 */
+#define LINEAR_TILE_ROWS 16 /* rows that share one reading of a panel */
+#define INPUT_RANGE 16256   /* largest magnitude of 128 high + low: 127 * 128 */
 
 struct input_meta {
-    float scale;       /* x = scale * q */
-    float scaled_sum;  /* scale * sum of q: what a weight's minimum is multiplied by */
-    int32_t minus_sum; /* -sum of q: what a weight's bias is multiplied by */
-    int32_t unused;
+    float scale;            /* x = scale * q */
+    float scaled_sum;       /* scale * sum of q: what a weight's minimum is multiplied by */
+    int32_t minus_sum;      /* -sum of q: what a weight's bias is multiplied by */
+    int32_t minus_sum_last; /* of the last 16 columns alone */
 };
 
-enum panel_kind { PANEL_U4, PANEL_U4_MIN, PANEL_U8, PANEL_U8_MIN, PANEL_KIND_COUNT };
+/* A block of a row whose low half is added as well, after all high ones of its segment. */
+struct residual {
+    int32_t block, row;
+    struct input_meta meta; /* of low */
+};
 
-/* One panel times a tile of rows over blocks [first_block, last_block): out[r * out_stride + lane]. */
+/* One panel times a tile of rows, over blocks (float panels: columns) [first, last): out[r * out_stride + lane]. */
 struct panel_job {
-    const uint8_t *scales; /* float16 [B][16], with minima [B][2][16] */
-    const uint8_t *codes;  /* [B][256] or [B][512] */
-    int32_t first_block, last_block;
+    const uint8_t *panel;
+    int32_t first, last;
     int32_t n_rows; /* T */
-    const int8_t *planes;
+    /* Integer panels. */
+    const int8_t *high, *low;
     const struct input_meta *meta;
+    const struct residual *residuals; /* [n_residuals] of these blocks, by ascending block */
+    int32_t n_residuals;
+    /* Float panels. */
+    const float *x;
+    const uint16_t *x_bf16; /* instead, for PANEL_BF16 where the dialect has products of bf16; the same stride */
+    int64_t x_stride;       /* elements */
     float *out;
     int64_t out_stride; /* floats */
 };
+
+typedef void (*panel_kernel)(const struct panel_job *job);
 
 enum cache_element { CACHE_F16, CACHE_BF16, CACHE_F32, CACHE_ELEMENT_COUNT };
 
@@ -62,18 +71,28 @@ struct span_job {
 
 /*        result, name, arguments */
 #define CPU_KERNELS(KERNEL)                                                                                                                                    \
-    /* Quantises n_blocks blocks of a row; successive blocks of planes and meta are `step` rows apart (T of the tile). */                                      \
-    KERNEL(void, quantize_row, (const float *x, int32_t n_blocks, int8_t *planes, struct input_meta *meta, int32_t step))                                      \
-    KERNEL(void, panel_u4, (const struct panel_job *job))                                                                                                      \
-    KERNEL(void, panel_u4_min, (const struct panel_job *job))                                                                                                  \
-    KERNEL(void, panel_u8, (const struct panel_job *job))                                                                                                      \
-    KERNEL(void, panel_u8_min, (const struct panel_job *job))                                                                                                  \
+    /* Quantises n_blocks blocks of a row; successive blocks of high, low and meta are `step` rows apart (T of the tile). */                                   \
+    KERNEL(void, quantize_row, (const float *x, int32_t n_blocks, int8_t *high, int8_t *low, struct input_meta *meta, int32_t step))                           \
+    KERNEL(void, panel_q4_0, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q4_1, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q5_0, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q5_1, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q8_0, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q2_k, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q3_k, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q4_k, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q5_k, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_q6_k, (const struct panel_job *job))                                                                                                    \
+    KERNEL(void, panel_f32, (const struct panel_job *job))                                                                                                     \
+    KERNEL(void, panel_f16, (const struct panel_job *job))                                                                                                     \
+    KERNEL(void, panel_bf16, (const struct panel_job *job))                                                                                                    \
     /* out[r * out_stride + o] = dot of row r of x with row o of w, n columns; n_outputs at most 4. */                                                         \
     KERNEL(void, dot_rows,                                                                                                                                     \
            (const float *w, int64_t w_stride, int32_t n_outputs, const float *x, int64_t x_stride, int32_t n_rows, int64_t n, float *out, int64_t out_stride)) \
     KERNEL(void, widen_f16, (const uint16_t *source, float *destination, int64_t n))                                                                           \
     KERNEL(void, widen_bf16, (const uint16_t *source, float *destination, int64_t n))                                                                          \
     KERNEL(void, narrow_f16, (const float *source, uint16_t *destination, int64_t n))                                                                          \
+    KERNEL(void, narrow_bf16, (const float *source, uint16_t *destination, int64_t n))                                                                         \
     /* sum = x + residual (residual NULL: sum is not written), out = norm(sum) * weight (NULL: ones). */                                                       \
     KERNEL(void, norm_rms, (const float *x, const float *residual, const float *weight, int64_t n, float epsilon, float *sum, float *out))                     \
     KERNEL(void, rotate_halves, (float *head, int32_t n_pairs, const float *cosines, const float *sines))                                                      \
@@ -98,10 +117,11 @@ struct cpu_kernels {
 #define KERNEL_FIELD(result, name, arguments) result(*name) arguments;
     CPU_KERNELS(KERNEL_FIELD)
 #undef KERNEL_FIELD
+    bool bf16_products; /* linears over bf16 weights read their input rounded to bf16 */
 };
 
 /* The dialects, best last. Each overwrites what it has. */
-enum cpu_dialect { DIALECT_PORTABLE, DIALECT_AVX2, DIALECT_AVX512, DIALECT_COUNT };
+enum cpu_dialect { DIALECT_PORTABLE, DIALECT_AVX2, DIALECT_AVX512, DIALECT_AVX512_BF16, DIALECT_COUNT };
 
 struct cpu_dialect_row {
     const char *name;
@@ -118,5 +138,9 @@ void cpu_fill_kernels(struct cpu_kernels *kernels, enum cpu_dialect highest);
 void cpu_fill_portable(struct cpu_kernels *kernels);
 void cpu_fill_avx2(struct cpu_kernels *kernels);
 void cpu_fill_avx512(struct cpu_kernels *kernels);
+void cpu_fill_avx512_bf16(struct cpu_kernels *kernels);
+
+/* The kernel of a kind of panel. */
+panel_kernel cpu_panel_kernel(const struct cpu_kernels *kernels, enum panel_kind kind);
 
 #endif

@@ -56,20 +56,75 @@ static inline float exp_one(float x)
 
 /* ---- Linear */
 
-static void lanes_quantize_row(const float *x, int32_t n_blocks, int8_t *planes, struct input_meta *meta, int32_t step)
+static void lanes_quantize_row(const float *x, int32_t n_blocks, int8_t *high, int8_t *low, struct input_meta *meta, int32_t step)
 {
-    for (int32_t b = 0; b < n_blocks; b++, x += LINEAR_BLOCK, planes += (int64_t)step * INPUT_BLOCK_BYTES, meta += step) {
+    lanes limit = lanes_all(INPUT_RANGE), lowest = lanes_all(-INPUT_RANGE);
+    for (int32_t b = 0; b < n_blocks; b++, x += LINEAR_BLOCK, high += (int64_t)step * LINEAR_BLOCK, low += (int64_t)step * LINEAR_BLOCK, meta += step) {
         lanes a = lanes_load(x), c = lanes_load(x + LANES);
         float largest = lanes_largest(lanes_max(lanes_abs(a), lanes_max(lanes_abs(c), lanes_zero())));
-        float inverse = largest > 1e-30f ? INPUT_RANGE / largest : 0.0f;
-        lanes limit = lanes_all(INPUT_RANGE), lowest = lanes_all(-INPUT_RANGE), factor = lanes_all(inverse);
+        bool some = largest > 1e-30f;
+        lanes factor = lanes_all(some ? INPUT_RANGE / largest : 0.0f);
         lanes qa = lanes_min(lanes_max(lanes_round(lanes_mul(a, factor)), lowest), limit);
         lanes qc = lanes_min(lanes_max(lanes_round(lanes_mul(c, factor)), lowest), limit);
-        int32_t sum = lanes_store_planes(qa, planes, planes + LINEAR_BLOCK);
-        sum += lanes_store_planes(qc, planes + LANES, planes + LINEAR_BLOCK + LANES);
-        float scale = largest > 1e-30f ? largest / INPUT_RANGE : 0.0f;
-        *meta = (struct input_meta){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum};
+        int32_t sum = lanes_store_planes(qa, high, low), sum_last = lanes_store_planes(qc, high + LANES, low + LANES);
+        float scale = some ? largest / 127 : 0.0f;
+        sum += sum_last;
+        *meta = (struct input_meta){.scale = scale, .scaled_sum = scale * (float)sum, .minus_sum = -sum, .minus_sum_last = -sum_last};
     }
+}
+
+/* Two accumulators per output: even and odd columns, counted from the first; added at the end. */
+static ALWAYS_INLINE void float_panel_rows(enum panel_kind kind, int n_rows, const struct panel_job *job, int32_t first_row)
+{
+    lanes sums[LANES_ROWS_AT_ONCE][2];
+    const float *x = job->x + first_row * job->x_stride;
+    for (int r = 0; r < n_rows; r++)
+        sums[r][0] = sums[r][1] = lanes_zero();
+    for (int64_t c = job->first; c < job->last; c += 2) {
+        lanes even, odd;
+        bool both = c + 1 < job->last;
+        if (kind == PANEL_BF16) {
+            lanes_load_bf16_pairs((const uint16_t *)(const void *)job->panel + c * LANES, &even, &odd);
+        } else if (kind == PANEL_F16) {
+            const uint16_t *w = (const uint16_t *)(const void *)job->panel + c * LANES;
+            even = lanes_load_f16(w);
+            odd = both ? lanes_load_f16(w + LANES) : lanes_zero();
+        } else {
+            const float *w = (const float *)(const void *)job->panel + c * LANES;
+            even = lanes_load(w);
+            odd = both ? lanes_load(w + LANES) : lanes_zero();
+        }
+        for (int r = 0; r < n_rows; r++) {
+            const float *pair = x + r * job->x_stride + c;
+            sums[r][0] = lanes_fma(even, lanes_all(pair[0]), sums[r][0]);
+            if (both)
+                sums[r][1] = lanes_fma(odd, lanes_all(pair[1]), sums[r][1]);
+        }
+    }
+    for (int r = 0; r < n_rows; r++)
+        lanes_store(job->out + (first_row + r) * job->out_stride, lanes_add(sums[r][0], sums[r][1]));
+}
+
+static ALWAYS_INLINE void float_panel(enum panel_kind kind, const struct panel_job *job)
+{
+    int32_t row = 0;
+    for (; row + LANES_ROWS_AT_ONCE <= job->n_rows; row += LANES_ROWS_AT_ONCE)
+        float_panel_rows(kind, LANES_ROWS_AT_ONCE, job, row);
+    for (; row < job->n_rows; row++)
+        float_panel_rows(kind, 1, job, row);
+}
+
+static void lanes_panel_f32(const struct panel_job *job)
+{
+    float_panel(PANEL_F32, job);
+}
+static void lanes_panel_f16(const struct panel_job *job)
+{
+    float_panel(PANEL_F16, job);
+}
+static void lanes_panel_bf16(const struct panel_job *job)
+{
+    float_panel(PANEL_BF16, job);
 }
 
 static ALWAYS_INLINE void dot_tile(int n_outputs, int n_rows, const float *w, int64_t w_stride, const float *x, int64_t x_stride, int64_t n, float *out,
@@ -137,6 +192,12 @@ static void lanes_narrow_f16(const float *source, uint16_t *destination, int64_t
         lanes_store_f16(destination + i, lanes_load(source + i));
     for (; i < n; i++)
         destination[i] = float_to_f16(source[i]);
+}
+
+static void lanes_narrow_bf16(const float *source, uint16_t *destination, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        destination[i] = float_to_bf16(source[i]);
 }
 
 /* ---- Rows */
@@ -388,6 +449,10 @@ static int32_t lanes_find_argmax(const float *x, int32_t n)
 static void lanes_fill(struct cpu_kernels *kernels)
 {
     kernels->quantize_row = lanes_quantize_row;
+    kernels->panel_f32 = lanes_panel_f32;
+    kernels->panel_f16 = lanes_panel_f16;
+    kernels->panel_bf16 = lanes_panel_bf16;
+    kernels->narrow_bf16 = lanes_narrow_bf16;
     kernels->dot_rows = lanes_dot_rows;
     kernels->widen_f16 = lanes_widen_f16;
     kernels->widen_bf16 = lanes_widen_bf16;

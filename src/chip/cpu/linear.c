@@ -11,11 +11,12 @@ static void norm_row(const struct cpu_plan *plan, const struct stage_norm *norm,
     plan->chip->kernels.norm_rms(buffer_row(&norm->x, row), residual, norm->weight, norm->out.width, norm->epsilon, sum, out);
 }
 
-static void quantize_row(const struct cpu_plan *plan, const struct quantized_rows *to, const float *x, int32_t n_blocks, int32_t row, int32_t n_rows)
+void cpu_quantize_row(const struct cpu_plan *plan, const struct quantized_rows *to, const float *x, int32_t first_block, int32_t n_blocks, int32_t row,
+                      const struct quantized_shape *shape)
 {
     int32_t step;
-    int64_t index = quantized_index(row, n_rows, n_blocks, &step);
-    plan->chip->kernels.quantize_row(x, n_blocks, to->planes + index * INPUT_BLOCK_BYTES, to->meta + index, step);
+    int64_t index = quantized_index(row, shape->n_rows, shape->n_blocks, &step) + (int64_t)first_block * step;
+    plan->chip->kernels.quantize_row(x, n_blocks, to->high + index * LINEAR_BLOCK, to->low + index * LINEAR_BLOCK, to->meta + index, step);
 }
 
 void cpu_run_norm(struct cpu_plan *plan, const struct stage_norm *norm, enum buffer_rows rows, int32_t worker)
@@ -26,53 +27,177 @@ void cpu_run_norm(struct cpu_plan *plan, const struct stage_norm *norm, enum buf
         norm_row(plan, norm, r, norm->residual.rows ? buffer_row(&norm->sum, r) : NULL, buffer_row(&norm->out, r));
 }
 
-/* What a linear multiplies: floats, planes, or both. */
+/* What a linear multiplies: floats, bf16, or quantised blocks with the residuals of each tile. */
 struct linear_input {
     const float *rows;
-    int64_t stride;
-    struct quantized_rows planes;
+    const uint16_t *bf16;
+    int64_t stride; /* of both */
+    struct quantized_rows quantized;
+    const struct residual *residuals; /* [tile][most_residuals] */
+    const int32_t *n_residuals;       /* [tile] */
     int32_t n_rows;
 };
+
+static bool find_segment(const struct cpu_weight *weight, int32_t i, int64_t *first, int64_t *last)
+{
+    struct logical_weight logical = {.columns = weight->columns,
+                                     .segments = weight->segments,
+                                     .unit_columns = weight->unit_columns,
+                                     .first_segment = weight->first_segment,
+                                     .whole_segments = weight->whole_segments,
+                                     .whole_columns = weight->whole_columns};
+    return weight_segment(&logical, i, first, last);
+}
+
+/* The low half of a block, as an input of its own: its scale is 128 times smaller. */
+static struct input_meta measure_low(const int8_t *low, float scale)
+{
+    int32_t first = 0, last = 0;
+    for (int c = 0; c < LINEAR_BLOCK / 2; c++) {
+        first += low[c];
+        last += low[LINEAR_BLOCK / 2 + c];
+    }
+    scale *= 1.0f / 128;
+    return (struct input_meta){.scale = scale, .scaled_sum = scale * (float)(first + last), .minus_sum = -(first + last), .minus_sum_last = -last};
+}
+
+/* Which blocks [first, last) of a tile's rows get their low half: those whose largest value, squared, is more than RESIDUAL_FACTOR times the mean of the
+ * row's (of the segment's). Where a few columns carry large values, 8 bits leave most of their error in these few blocks. */
+static int32_t list_segment(const struct quantized_rows *rows, int64_t tile_index, int32_t n_rows, int64_t first, int64_t last, struct residual *list)
+{
+    double limits[LINEAR_TILE_ROWS] = {0};
+    int32_t count = 0;
+    const struct input_meta *meta = rows->meta + tile_index;
+    for (int64_t b = first; b < last; b++) {
+        for (int32_t r = 0; r < n_rows; r++)
+            limits[r] += (double)meta[b * n_rows + r].scale * (double)meta[b * n_rows + r].scale;
+    }
+    for (int32_t r = 0; r < n_rows; r++)
+        limits[r] *= RESIDUAL_FACTOR / (double)(last - first);
+    for (int64_t b = first; b < last; b++) {
+        for (int32_t r = 0; r < n_rows; r++) {
+            float scale = meta[b * n_rows + r].scale;
+            if (!((double)scale * (double)scale > limits[r]))
+                continue;
+            const int8_t *low = rows->low + (tile_index + b * n_rows + r) * LINEAR_BLOCK;
+            list[count++] = (struct residual){.block = (int32_t)b, .row = r, .meta = measure_low(low, scale)};
+        }
+    }
+    return count;
+}
+
+static void list_residuals(const struct stage_linear *linear, const struct quantized_rows *rows, int32_t tile, int32_t n_rows, struct residual *list,
+                           int32_t *n_residuals)
+{
+    const struct cpu_weight *weight = linear->weights[linear->first_quantized];
+    const int32_t n_blocks = (int32_t)(weight->columns / LINEAR_BLOCK), first_row = tile * LINEAR_TILE_ROWS;
+    const int32_t n = n_rows - first_row < LINEAR_TILE_ROWS ? n_rows - first_row : LINEAR_TILE_ROWS;
+    *n_residuals = 0;
+    for (int32_t s = 0; s < weight->segments; s++) {
+        int64_t first = 0, last = weight->columns;
+        if (weight->segments > 1 && !find_segment(weight, s, &first, &last))
+            continue;
+        *n_residuals += list_segment(rows, (int64_t)first_row * n_blocks, n, first / LINEAR_BLOCK, last / LINEAR_BLOCK, list + *n_residuals);
+    }
+}
+
+/* A worker's share of the tiles; others read the lists behind the next barrier. */
+static void list_shared_residuals(struct cpu_plan *plan, const struct stage_linear *linear, const struct quantized_rows *rows, int32_t n_rows, int32_t worker)
+{
+    int32_t first, last;
+    share_work((n_rows + LINEAR_TILE_ROWS - 1) / LINEAR_TILE_ROWS, worker, plan->n_workers, &first, &last);
+    for (int32_t tile = first; tile < last; tile++)
+        list_residuals(linear, rows, tile, n_rows, plan->residuals + tile * plan->most_residuals, &plan->n_residuals[tile]);
+}
+
+/* One tile: every worker lists it for itself. */
+static void list_private_residuals(struct cpu_plan *plan, const struct stage_linear *linear, int32_t worker, struct linear_input *input)
+{
+    struct worker_scratch *scratch = &plan->scratch[worker];
+    list_residuals(linear, &input->quantized, 0, input->n_rows, scratch->residuals, &scratch->n_residuals);
+    input->residuals = scratch->residuals;
+    input->n_residuals = &scratch->n_residuals;
+}
+
+/* To bf16; an odd last column gets a zero for its partner. */
+static void narrow_row(const struct cpu_plan *plan, const float *x, int32_t width, uint16_t *out)
+{
+    plan->chip->kernels.narrow_bf16(x, out, width);
+    if (width % 2)
+        out[width] = 0;
+}
 
 /* Few rows: every worker makes the whole input for itself, and nobody waits. The owner of a row also stores what others will read later. */
 static void make_private_input(struct cpu_plan *plan, const struct stage_linear *linear, int32_t worker, struct linear_input *input)
 {
     struct worker_scratch *scratch = &plan->scratch[worker];
     int32_t width = linear->has_norm ? linear->norm.out.width : linear->x.width;
-    int64_t stride = round_up_lanes(width);
+    const struct quantized_shape shape = {.n_rows = input->n_rows, .n_blocks = width / LINEAR_BLOCK};
+    input->stride = linear->has_norm ? round_up_lanes(width) : linear->x.stride;
     input->rows = linear->has_norm ? scratch->rows : linear->x.rows;
-    input->stride = linear->has_norm ? stride : linear->x.stride;
-    input->planes = scratch->private_rows;
+    input->bf16 = scratch->bf16_rows;
+    input->quantized = scratch->private_rows;
     for (int32_t r = 0; r < input->n_rows; r++) {
+        const float *x = input->rows + r * input->stride;
         if (linear->has_norm) {
-            float *row = scratch->rows + r * stride;
+            float *row = scratch->rows + r * input->stride;
             norm_row(plan, &linear->norm, r, scratch->sum, row);
             if (r % plan->n_workers == worker && linear->norm.residual.rows)
                 memcpy(buffer_row(&linear->norm.sum, r), scratch->sum, (size_t)width * sizeof(float));
             if (r % plan->n_workers == worker && linear->norm.store_out)
                 memcpy(buffer_row(&linear->norm.out, r), row, (size_t)width * sizeof(float));
         }
-        if (linear->needs_planes)
-            quantize_row(plan, &scratch->private_rows, input->rows + r * input->stride, width / LINEAR_BLOCK, r, input->n_rows);
+        if (linear->needs_quantized)
+            cpu_quantize_row(plan, &scratch->private_rows, x, 0, shape.n_blocks, r, &shape);
+        if (linear->needs_bf16)
+            narrow_row(plan, x, width, scratch->bf16_rows + r * input->stride);
     }
+    if (linear->needs_quantized)
+        list_private_residuals(plan, linear, worker, input);
 }
 
+/* Many rows: workers share them by tiles. */
 static void make_shared_input(struct cpu_plan *plan, const struct stage_linear *linear, int32_t worker, struct linear_input *input)
 {
     int32_t first, last;
     const struct row_buffer *x = linear->has_norm ? &linear->norm.out : &linear->x;
-    share_work(input->n_rows, worker, plan->n_workers, &first, &last);
+    const struct quantized_shape shape = {.n_rows = input->n_rows, .n_blocks = x->width / LINEAR_BLOCK};
+    bool one_tile = input->n_rows <= LINEAR_TILE_ROWS;
+    share_work(one_tile ? input->n_rows : (input->n_rows + LINEAR_TILE_ROWS - 1) / LINEAR_TILE_ROWS, worker, plan->n_workers, &first, &last);
+    if (!one_tile) {
+        first *= LINEAR_TILE_ROWS;
+        last = last * LINEAR_TILE_ROWS < input->n_rows ? last * LINEAR_TILE_ROWS : input->n_rows;
+    }
     for (int32_t r = first; r < last; r++) {
         if (linear->has_norm)
             norm_row(plan, &linear->norm, r, linear->norm.residual.rows ? buffer_row(&linear->norm.sum, r) : NULL, buffer_row(x, r));
-        if (linear->needs_planes)
-            quantize_row(plan, &plan->shared, buffer_row(x, r), x->width / LINEAR_BLOCK, r, input->n_rows);
+        if (linear->needs_quantized)
+            cpu_quantize_row(plan, &plan->shared, buffer_row(x, r), 0, shape.n_blocks, r, &shape);
+        if (linear->needs_bf16)
+            narrow_row(plan, buffer_row(x, r), x->width, plan->shared_bf16 + r * x->stride);
     }
     input->rows = x->rows;
+    input->bf16 = plan->shared_bf16;
     input->stride = x->stride;
-    input->planes = plan->shared;
-    if (linear->has_norm || linear->needs_planes)
+    input->quantized = plan->shared;
+    if (linear->needs_quantized && !one_tile)
+        list_shared_residuals(plan, linear, &plan->shared, input->n_rows, worker);
+    if (linear->has_norm || linear->needs_quantized || linear->needs_bf16)
         pool_barrier(plan->chip->pool);
+    if (linear->needs_quantized && one_tile)
+        list_private_residuals(plan, linear, worker, input);
+}
+
+/* The stage before left it quantised. */
+static void take_produced_input(struct cpu_plan *plan, const struct stage_linear *linear, int32_t worker, struct linear_input *input)
+{
+    input->quantized = plan->produced;
+    if (input->n_rows <= LINEAR_TILE_ROWS) {
+        list_private_residuals(plan, linear, worker, input);
+        return;
+    }
+    list_shared_residuals(plan, linear, &plan->produced, input->n_rows, worker);
+    pool_barrier(plan->chip->pool);
 }
 
 /* ---- Products */
@@ -100,44 +225,27 @@ static void push_segment(struct segment_tree *tree, int32_t index, float *sums, 
         memcpy(tree->levels[level], sums, (size_t)n * sizeof *sums);
 }
 
-static bool find_segment(const struct cpu_weight *weight, int32_t i, int64_t *first, int64_t *last)
-{
-    struct logical_weight logical = {.columns = weight->columns,
-                                     .segments = weight->segments,
-                                     .unit_columns = weight->unit_columns,
-                                     .first_segment = weight->first_segment,
-                                     .whole_segments = weight->whole_segments,
-                                     .whole_columns = weight->whole_columns};
-    return weight_segment(&logical, i, first, last);
-}
-
-typedef void (*panel_kernel)(const struct panel_job *job);
-
-static panel_kernel find_panel_kernel(const struct cpu_plan *plan, enum panel_kind kind)
-{
-    const struct cpu_kernels *kernels = &plan->chip->kernels;
-    const panel_kernel all[PANEL_KIND_COUNT] = {kernels->panel_u4, kernels->panel_u4_min, kernels->panel_u8, kernels->panel_u8_min};
-    return all[kind];
-}
-
 /* One panel over all segments. */
 static void multiply_segments(panel_kernel kernel, const struct cpu_weight *weight, struct panel_job *job)
 {
     struct segment_tree tree = {.filled = {false}};
     float sums[LINEAR_TILE_ROWS * PANEL_OUTPUTS];
     float *out = job->out;
-    int64_t out_stride = job->out_stride;
-    int32_t n = job->n_rows * PANEL_OUTPUTS;
+    int64_t out_stride = job->out_stride, unit = weight->kind < PANEL_INTEGER_COUNT ? LINEAR_BLOCK : 1;
+    int32_t n = job->n_rows * PANEL_OUTPUTS, left = job->n_residuals, depth = 0;
     job->out = sums;
     job->out_stride = PANEL_OUTPUTS;
-    int depth = 0;
     for (int32_t s = 0; s < weight->segments; s++) {
         int64_t first = 0, last = 0;
         bool filled = find_segment(weight, s, &first, &last);
         if (filled) {
-            job->first_block = (int32_t)(first / LINEAR_BLOCK);
-            job->last_block = (int32_t)(last / LINEAR_BLOCK);
+            job->first = (int32_t)(first / unit);
+            job->last = (int32_t)(last / unit);
+            for (job->n_residuals = 0; job->n_residuals < left && job->residuals[job->n_residuals].block < job->last;)
+                job->n_residuals++;
             kernel(job);
+            job->residuals += job->n_residuals;
+            left -= job->n_residuals;
         }
         push_segment(&tree, s, sums, filled, n);
     }
@@ -152,20 +260,27 @@ static void multiply_panel(const struct cpu_plan *plan, const struct cpu_weight 
                            float *out, int64_t out_stride)
 {
     int32_t first_row = tile * LINEAR_TILE_ROWS;
-    int64_t index = (int64_t)first_row * weight->n_blocks;
-    const uint8_t *base = weight->bytes + panel * weight->panel_bytes;
     struct panel_job job = {
-        .scales = base,
-        .codes = base + weight->scale_area,
-        .first_block = 0,
-        .last_block = weight->n_blocks,
+        .panel = weight->bytes + panel * weight->panel_bytes,
+        .last = (int32_t)weight->columns,
         .n_rows = input->n_rows - first_row < LINEAR_TILE_ROWS ? input->n_rows - first_row : LINEAR_TILE_ROWS,
-        .planes = input->planes.planes + index * INPUT_BLOCK_BYTES,
-        .meta = input->planes.meta + index,
         .out = out,
         .out_stride = out_stride,
     };
-    panel_kernel kernel = find_panel_kernel(plan, weight->kind);
+    if (weight->kind < PANEL_INTEGER_COUNT) {
+        job.last = (int32_t)(weight->columns / LINEAR_BLOCK);
+        int64_t index = (int64_t)first_row * job.last;
+        job.high = input->quantized.high + index * LINEAR_BLOCK;
+        job.low = input->quantized.low + index * LINEAR_BLOCK;
+        job.meta = input->quantized.meta + index;
+        job.residuals = input->residuals + tile * plan->most_residuals;
+        job.n_residuals = input->n_residuals[tile];
+    } else {
+        job.x = input->rows + first_row * input->stride;
+        job.x_bf16 = input->bf16 + first_row * input->stride;
+        job.x_stride = input->stride;
+    }
+    panel_kernel kernel = cpu_panel_kernel(&plan->chip->kernels, weight->kind);
     if (weight->segments > 1)
         multiply_segments(kernel, weight, &job);
     else
@@ -271,11 +386,9 @@ static void run_gated_unit(struct cpu_plan *plan, const struct stage_linear *lin
         plan->chip->kernels.gate_silu(gate, halves[linear->up], gate, (int64_t)n * LINEAR_BLOCK);
         for (int32_t i = 0; linear->store_gated && i < n; i++)
             memcpy(buffer_row(&linear->gated_out, r + i) + unit * LINEAR_BLOCK, gate + i * LINEAR_BLOCK, LINEAR_BLOCK * sizeof(float));
-        for (int32_t i = 0; linear->quantize_gated && i < n; i++) {
-            int32_t step;
-            int64_t index = quantized_index(r + i, input->n_rows, linear->gated_out.width / LINEAR_BLOCK, &step) + (int64_t)unit * step;
-            plan->chip->kernels.quantize_row(gate + i * LINEAR_BLOCK, 1, plan->produced.planes + index * INPUT_BLOCK_BYTES, plan->produced.meta + index, step);
-        }
+        const struct quantized_shape shape = {.n_rows = input->n_rows, .n_blocks = linear->gated_out.width / LINEAR_BLOCK};
+        for (int32_t i = 0; linear->quantize_gated && i < n; i++)
+            cpu_quantize_row(plan, &plan->produced, gate + i * LINEAR_BLOCK, unit, 1, r + i, &shape);
     }
 }
 
@@ -295,9 +408,9 @@ static void run_units(struct cpu_plan *plan, const struct stage_linear *linear, 
 void cpu_run_linear(struct cpu_plan *plan, const struct stage *stage, int32_t worker)
 {
     const struct stage_linear *linear = &stage->linear;
-    struct linear_input input = {.n_rows = stage_rows(plan, stage->rows)};
+    struct linear_input input = {.n_rows = stage_rows(plan, stage->rows), .residuals = plan->residuals, .n_residuals = plan->n_residuals};
     if (linear->quantized_before)
-        input.planes = plan->produced;
+        take_produced_input(plan, linear, worker, &input);
     else if (input.n_rows <= REDUNDANT_ROWS)
         make_private_input(plan, linear, worker, &input);
     else

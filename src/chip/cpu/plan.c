@@ -15,13 +15,25 @@
 
 /* ---- Support */
 
+static bool same_segments(const struct program *program, const struct op_linear *op)
+{
+    const struct logical_weight *first = &program->weights[op->weights[0]];
+    for (int32_t o = 1; o < op->n_outputs; o++) {
+        const struct logical_weight *other = &program->weights[op->weights[o]];
+        if (other->segments != first->segments || other->unit_columns != first->unit_columns)
+            if (other->segments > 1 || first->segments > 1)
+                return false;
+    }
+    return true;
+}
+
 int cpu_supports(const char *profile, const struct program *program, const struct op *op, enum tensor_type cache_type, struct error *err)
 {
     bool known = !profile || !*profile;
     for (int i = 0; i < DIALECT_COUNT && !known; i++)
         known = strcmp(profile, cpu_dialects[i].name) == 0;
     if (!known)
-        return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no profile '%s'; there are avx512, avx2 and portable", profile);
+        return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no profile '%s'; there are avx512-bf16, avx512, avx2 and portable", profile);
     if ((int)op->kind < 0 || op->kind >= OP_KIND_COUNT)
         return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no operation '%s'", op_kind_name(op->kind));
     struct op_operands operands;
@@ -37,6 +49,8 @@ int cpu_supports(const char *profile, const struct program *program, const struc
             return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip computes at most %d query heads per key head, found %d", ATTENTION_QUERIES,
                              op->attention.n_heads / group->streams[CACHE_KEYS].n_heads);
     }
+    if (op->kind == OP_LINEAR && !same_segments(program, &op->linear))
+        return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip computes several products of one input only where all are cut into the same segments");
     for (int32_t w = 0; w < operands.n_weights; w++) {
         int code = cpu_weight_supports(&program->weights[operands.weights[w]], err);
         if (code)
@@ -108,9 +122,28 @@ static int64_t most_quantized_blocks(const struct cpu_plan *plan, const struct p
     return most;
 }
 
+/* Columns of the widest linear. */
+static int64_t widest_input(const struct program *program)
+{
+    int64_t widest = 0;
+    for (int32_t w = 0; w < program->n_weights; w++)
+        widest = program->weights[w].role == WEIGHT_LINEAR && program->weights[w].columns > widest ? program->weights[w].columns : widest;
+    return widest;
+}
+
+static bool reads_bf16(const struct cpu_plan *plan, const struct program *program)
+{
+    for (int32_t w = 0; w < program->n_weights; w++) {
+        if (plan->products_of_bf16 && program->weights[w].role == WEIGHT_LINEAR && program->weights[w].parts[0].type == TENSOR_BF16)
+            return true;
+    }
+    return false;
+}
+
 static void lay_out_quantized(struct bump *bump, int64_t blocks, struct quantized_rows *rows)
 {
-    rows->planes = take(bump, blocks, INPUT_BLOCK_BYTES);
+    rows->high = take(bump, blocks, LINEAR_BLOCK);
+    rows->low = take(bump, blocks, LINEAR_BLOCK);
     rows->meta = take(bump, blocks, sizeof(struct input_meta));
 }
 
@@ -132,6 +165,11 @@ static void lay_out_buffers(struct cpu_plan *plan, const struct program *program
     int64_t blocks = most_quantized_blocks(plan, program);
     lay_out_quantized(bump, blocks, &plan->shared);
     lay_out_quantized(bump, blocks, &plan->produced);
+    int64_t tiles = (plan->limits.max_tokens + LINEAR_TILE_ROWS - 1) / LINEAR_TILE_ROWS, widest = widest_input(program);
+    plan->most_residuals = LINEAR_TILE_ROWS * (widest / LINEAR_BLOCK / (int64_t)RESIDUAL_FACTOR); /* fewer than 1 of RESIDUAL_FACTOR can be above its limit */
+    plan->residuals = take(bump, tiles * plan->most_residuals, sizeof *plan->residuals);
+    plan->n_residuals = take(bump, tiles, sizeof *plan->n_residuals);
+    plan->shared_bf16 = take(bump, reads_bf16(plan, program) ? plan->limits.max_tokens * round_up_lanes(widest) : 0, sizeof *plan->shared_bf16);
     plan->tiles = take(bump, plan->limits.max_tokens, sizeof *plan->tiles);
     plan->sequence_of_row = take(bump, plan->limits.max_tokens, sizeof *plan->sequence_of_row);
     plan->token_ids = take(bump, plan->limits.max_tokens, sizeof *plan->token_ids);
@@ -173,7 +211,9 @@ static void lay_out_scratch(const struct cpu_plan *plan, const struct scratch_si
 {
     scratch->sum = take(bump, sizes->stride, sizeof(float));
     scratch->rows = take(bump, REDUNDANT_ROWS * sizes->stride, sizeof(float));
+    scratch->bf16_rows = take(bump, REDUNDANT_ROWS * sizes->stride, sizeof *scratch->bf16_rows);
     lay_out_quantized(bump, REDUNDANT_ROWS * (sizes->stride / LANES), &scratch->private_rows);
+    scratch->residuals = take(bump, plan->most_residuals, sizeof *scratch->residuals);
     scratch->weights = take(bump, 4 * sizes->stride, sizeof(float));
     scratch->queries = take(bump, ATTENTION_QUERIES * sizes->head_stride, sizeof(float));
     scratch->scores = take(bump, ATTENTION_QUERIES * ATTENTION_SPAN, sizeof(float));
@@ -252,7 +292,7 @@ static int make_caches(struct cpu_plan *plan, const struct program *program, str
 
 static int load_weights(struct cpu_plan *plan, const struct program *program, const struct progress *progress, struct error *err)
 {
-    uint64_t total = 0, counted = 0, published = program_weight_bytes(program);
+    uint64_t total = 0;
     struct bump giving = {0};
     int code = cpu_weights_lay_out(program, plan->weights, &total, err);
     if (code)
@@ -261,18 +301,11 @@ static int load_weights(struct cpu_plan *plan, const struct program *program, co
     if (!plan->weight_memory)
         return out_of_memory("the weights", total, "choose a smaller or more strongly quantised model", err);
     plan->description.weight_bytes = total;
-    for (int32_t i = 0; i < program->n_weights && !code; i++) {
+    for (int32_t i = 0; i < program->n_weights; i++) {
         struct cpu_weight *weight = &plan->weights[i];
-        if (weight->shared_with != i) {
-            weight->bytes = plan->weights[weight->shared_with].bytes;
-            continue;
-        }
-        weight->bytes = take(&giving, (int64_t)weight->n_bytes, 1);
-        code = cpu_weight_load(program, plan->weights, i, &counted, progress, published, err);
-        if (code)
-            error_prefix(err, "loading %s", program->weights[i].name);
+        weight->bytes = weight->shared_with == i ? take(&giving, (int64_t)weight->n_bytes, 1) : plan->weights[weight->shared_with].bytes;
     }
-    return code;
+    return cpu_weights_load(program, plan->weights, plan->chip->pool, progress, err);
 }
 
 /* ---- Compiling */
@@ -404,6 +437,15 @@ static int compile(struct cpu_plan *plan, const struct program *program, const s
     return code;
 }
 
+static enum cpu_dialect dialect_of(const char *profile)
+{
+    for (int i = 0; profile && i < DIALECT_COUNT; i++) {
+        if (strcmp(profile, cpu_dialects[i].name) == 0)
+            return (enum cpu_dialect)i;
+    }
+    return cpu_best_dialect();
+}
+
 /* The same layouts as compile, counted only. */
 static int estimate(struct cpu_plan *plan, const struct program *program, struct weight_estimate *weights, struct error *err)
 {
@@ -432,7 +474,7 @@ static int estimate(struct cpu_plan *plan, const struct program *program, struct
 int cpu_plan_estimate(const char *profile, const struct program *program, const struct plan_limits *limits, struct plan_description *sizes,
                       struct weight_estimate *weights, struct error *err)
 {
-    (void)profile; /* all dialects share one layout */
+    struct cpu_kernels kernels;
     struct machine *machine = mem_alloc(sizeof *machine);
     struct cpu_plan *plan = mem_zalloc(sizeof *plan);
     int code = machine && plan ? 0 : error_no_memory(err, "estimating a plan");
@@ -440,6 +482,8 @@ int cpu_plan_estimate(const char *profile, const struct program *program, const 
         machine_inspect(machine);
         plan->n_workers = machine->n_usable < POOL_MAX_WORKERS ? machine->n_usable : POOL_MAX_WORKERS;
         plan->limits = *limits;
+        cpu_fill_kernels(&kernels, dialect_of(profile));
+        plan->products_of_bf16 = kernels.bf16_products;
         arena_init(&plan->arena, PLAN_ARENA_LIMIT);
         code = estimate(plan, program, weights, err);
         *sizes = plan->description;
@@ -460,6 +504,7 @@ int cpu_plan_create(struct chip *chip, const struct program *program, const stru
     plan->base.interface = &cpu_chip_interface;
     plan->chip = (struct cpu_chip *)chip;
     plan->n_workers = pool_n_workers(plan->chip->pool);
+    plan->products_of_bf16 = plan->chip->kernels.bf16_products;
     plan->limits = *limits;
     arena_init(&plan->arena, PLAN_ARENA_LIMIT);
     int code = compile(plan, program, progress, err);

@@ -28,11 +28,13 @@
 #include "chip/cpu/kernels.h"
 #include "chip/cpu/pool.h"
 #include "chip/cpu/weights.h"
+#include "chip/cpu/work.h"
 
 #define CPU_BLOCK_TOKENS 64             /* preferred tokens per cache block */
 #define CPU_NUMERICS_FORMAT "cpu:%s:%d" /* dialect, generation */
-#define CPU_NUMERICS_GENERATION 1       /* raised whenever a kernel's order of arithmetic changes */
+#define CPU_NUMERICS_GENERATION 2       /* raised whenever a kernel's order of arithmetic changes */
 #define REDUNDANT_ROWS 4                /* up to so many rows every worker norms and quantises all of them for itself: one barrier less */
+#define RESIDUAL_FACTOR 4.0             /* see list_segment in linear.c */
 #define ATTENTION_QUERIES 24            /* (row, head) pairs that share one reading of keys and values */
 #define MAX_ROPE_TABLES 16
 #define MAX_SEGMENT_DEPTH 8 /* of the binary tree: LIMIT_SPLIT_SEGMENTS = 2^6 */
@@ -55,8 +57,12 @@ struct row_buffer {
 
 /* Quantised rows, in tiles (kernels.h). */
 struct quantized_rows {
-    int8_t *planes;
+    int8_t *high, *low;
     struct input_meta *meta;
+};
+
+struct quantized_shape {
+    int32_t n_rows, n_blocks;
 };
 
 struct rope_table {
@@ -86,8 +92,9 @@ struct stage_norm {
 };
 
 struct stage_linear {
-    bool has_norm, needs_floats, needs_planes;
-    bool quantized_before; /* the stage before left its output in plan->produced */
+    bool has_norm, needs_quantized, needs_bf16;
+    int32_t first_quantized; /* of the weights: the first that reads quantised input */
+    bool quantized_before;   /* the stage before left its output in plan->produced */
     struct stage_norm norm;
     struct row_buffer x; /* without norm */
     int32_t n_outputs;
@@ -148,9 +155,12 @@ struct attention_tile {
 
 /* What one worker needs for itself. */
 struct worker_scratch {
-    float *sum;  /* [max stride] */
-    float *rows; /* [REDUNDANT_ROWS, max stride] */
+    float *sum;          /* [max stride] */
+    float *rows;         /* [REDUNDANT_ROWS, max stride] */
+    uint16_t *bf16_rows; /* [REDUNDANT_ROWS, max stride] */
     struct quantized_rows private_rows;
+    struct residual *residuals; /* [most_residuals] of one tile */
+    int32_t n_residuals;
     float *weights;                           /* [4, max stride]: dequantised rows of the general path */
     float *queries;                           /* [ATTENTION_QUERIES, max head stride] */
     float *scores;                            /* [ATTENTION_QUERIES, 256] */
@@ -188,6 +198,11 @@ struct cpu_plan {
     struct rope_table rope_tables[MAX_ROPE_TABLES];
     struct quantized_rows shared;   /* made in front of a linear */
     struct quantized_rows produced; /* left behind by attention and gated activation */
+    uint16_t *shared_bf16;          /* [max_tokens, max stride]; NULL where nothing reads it */
+    struct residual *residuals;     /* [tile][most_residuals], where there are several tiles */
+    int32_t *n_residuals;           /* [tile] */
+    int64_t most_residuals;
+    bool products_of_bf16;
     struct worker_scratch *scratch; /* [n_workers] */
     int32_t n_workers;
     struct attention_tile *tiles; /* [max_tokens], of the step */
@@ -229,6 +244,9 @@ int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, str
 void cpu_run_step(void *plan, int32_t worker);
 
 /* linear.c, attention.c, logits.c: a worker's part of a stage. */
+/* Quantises n_blocks blocks of row `row`, from block first_block on, to their places among `shape`. */
+void cpu_quantize_row(const struct cpu_plan *plan, const struct quantized_rows *to, const float *x, int32_t first_block, int32_t n_blocks, int32_t row,
+                      const struct quantized_shape *shape);
 void cpu_run_linear(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
 void cpu_run_norm(struct cpu_plan *plan, const struct stage_norm *norm, enum buffer_rows rows, int32_t worker);
 void cpu_run_rope(struct cpu_plan *plan, const struct stage *stage, int32_t worker);
@@ -245,13 +263,6 @@ static inline int32_t stage_rows(const struct cpu_plan *plan, enum buffer_rows r
 static inline float *buffer_row(const struct row_buffer *buffer, int64_t row)
 {
     return buffer->rows + row * buffer->stride;
-}
-
-/* Part `worker` of `n` things. */
-static inline void share_work(int32_t n, int32_t worker, int32_t n_workers, int32_t *first, int32_t *last)
-{
-    *first = (int32_t)((int64_t)n * worker / n_workers);
-    *last = (int32_t)((int64_t)n * (worker + 1) / n_workers);
 }
 
 /* Where row r of n_rows with n_blocks blocks begins, and the distance of its blocks in rows. */

@@ -1,43 +1,14 @@
 #include "chip/cpu/weights.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "chip/cpu/pack.h"
+#include "chip/cpu/work.h"
 #include "chip/weight_part.h"
-#include "tensor/half.h"
 
-#define PIECE_BYTES (1u << 20) /* read at once; at least one panel's rows */
-
-/* How the published block types map to panels. */
-struct panel_type {
-    enum tensor_type type;
-    enum panel_kind kind;
-    int code_offset; /* bytes of d [, m] [, fifth bits] before the codes */
-    int high_bits;   /* offset of the fifth bits, 0: none */
-};
-
-static const struct panel_type panel_types[] = {
-    {TENSOR_Q4_0, PANEL_U4, 2, 0},     {TENSOR_Q4_1, PANEL_U4_MIN, 4, 0}, {TENSOR_Q5_0, PANEL_U8, 6, 2},
-    {TENSOR_Q5_1, PANEL_U8_MIN, 8, 4}, {TENSOR_Q8_0, PANEL_U8, 2, 0},
-};
-
-static const struct panel_type *find_panel_type(enum tensor_type type)
-{
-    for (size_t i = 0; i < sizeof panel_types / sizeof *panel_types; i++) {
-        if (panel_types[i].type == type)
-            return &panel_types[i];
-    }
-    return NULL;
-}
-
-static bool kind_has_min(enum panel_kind kind)
-{
-    return kind == PANEL_U4_MIN || kind == PANEL_U8_MIN;
-}
-static bool kind_is_wide(enum panel_kind kind)
-{
-    return kind == PANEL_U8 || kind == PANEL_U8_MIN;
-}
+#define PIECE_BYTES ((uint64_t)256 << 10) /* read at once by a worker; at least one row */
 
 static int64_t round_up(int64_t value, int64_t multiple)
 {
@@ -57,12 +28,12 @@ int cpu_weight_supports(const struct logical_weight *weight, struct error *err)
     return 0;
 }
 
-/* Panels need whole blocks in every segment. */
-static bool segments_fit_blocks(const struct logical_weight *weight)
+/* Panels need whole published blocks (of bf16: pairs) in every segment. */
+static bool segments_fit(const struct logical_weight *weight, int64_t block)
 {
     for (int32_t i = 0; weight->segments > 1 && i < weight->segments; i++) {
         int64_t first, last;
-        if (weight_segment(weight, i, &first, &last) && (first % LINEAR_BLOCK || last % LINEAR_BLOCK))
+        if (weight_segment(weight, i, &first, &last) && (first % block || last % block))
             return false;
     }
     return true;
@@ -80,10 +51,26 @@ static bool same_parts(const struct logical_weight *a, const struct logical_weig
     return true;
 }
 
-static int lay_out_one(const struct logical_weight *logical, struct cpu_weight *weight, struct error *err)
+static int64_t count_panels(const struct cpu_weight *weight)
+{
+    return (weight->rows + PANEL_OUTPUTS - 1) / PANEL_OUTPUTS;
+}
+
+/* Is the embedding i also a linear's weight? */
+static bool is_tied(const struct program *program, int32_t i)
+{
+    for (int32_t j = 0; j < program->n_weights; j++) {
+        if (program->weights[j].role == WEIGHT_LINEAR && same_parts(&program->weights[i], &program->weights[j]))
+            return true;
+    }
+    return false;
+}
+
+static int lay_out_one(const struct logical_weight *logical, bool rows_only, struct cpu_weight *weight, struct error *err)
 {
     enum tensor_type type = logical->parts[0].type;
-    const struct panel_type *panel = find_panel_type(type);
+    const int kind = panel_kind_of(type);
+    const int64_t block = tensor_types[type].block_elements > 1 ? tensor_types[type].block_elements : 2;
     *weight = (struct cpu_weight){.rows = logical->rows,
                                   .columns = logical->columns,
                                   .type = type,
@@ -95,13 +82,11 @@ static int lay_out_one(const struct logical_weight *logical, struct cpu_weight *
     if (logical->role == WEIGHT_VECTOR) {
         weight->layout = LAYOUT_VECTOR;
         weight->n_bytes = (uint64_t)round_up(logical->rows * logical->columns, LANES) * sizeof(float);
-    } else if (panel && logical->columns % LINEAR_BLOCK == 0 && segments_fit_blocks(logical)) {
+    } else if (kind >= 0 && !rows_only && logical->columns % tensor_types[type].block_elements == 0 && segments_fit(logical, block)) {
         weight->layout = LAYOUT_PANELS;
-        weight->kind = panel->kind;
-        weight->n_blocks = (int32_t)(logical->columns / LINEAR_BLOCK);
-        weight->scale_area = round_up((int64_t)weight->n_blocks * (kind_has_min(panel->kind) ? 64 : 32), 64);
-        weight->panel_bytes = weight->scale_area + (int64_t)weight->n_blocks * (kind_is_wide(panel->kind) ? 512 : 256);
-        weight->n_bytes = (uint64_t)(round_up(logical->rows, PANEL_OUTPUTS) / PANEL_OUTPUTS * weight->panel_bytes);
+        weight->kind = (enum panel_kind)kind;
+        weight->panel_bytes = panel_bytes(weight->kind, logical->columns);
+        weight->n_bytes = (uint64_t)(count_panels(weight) * weight->panel_bytes);
     } else {
         uint64_t row_bytes;
         weight->layout = LAYOUT_ROWS;
@@ -119,8 +104,9 @@ int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weight
     *total = 0;
     for (int32_t i = 0; i < program->n_weights; i++) {
         int code = cpu_weight_supports(&program->weights[i], err);
+        bool rows_only = program->weights[i].role == WEIGHT_EMBEDDING && !is_tied(program, i);
         if (!code)
-            code = lay_out_one(&program->weights[i], &weights[i], err);
+            code = lay_out_one(&program->weights[i], rows_only, &weights[i], err);
         if (code)
             return code;
         weights[i].shared_with = i;
@@ -149,155 +135,146 @@ struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int3
         break;
     case LAYOUT_PANELS:
         estimate.change = WEIGHT_REARRANGED;
-        estimate.form = kind_is_wide(weight->kind) ? "panels of 8-bit codes" : "panels of 4-bit codes";
-        estimate.rate = RATE_INT8;
-        estimate.passes = INPUT_BLOCK_BYTES / (double)LINEAR_BLOCK; /* planes of the input */
+        estimate.form = weight->kind >= PANEL_INTEGER_COUNT ? "panels of 16 outputs" : "panels of 16 outputs, integer products";
+        estimate.rate = weight->kind >= PANEL_INTEGER_COUNT ? RATE_F32 : RATE_INT8;
         break;
     }
     return estimate;
 }
 
-/* ---- Packing */
+/* ---- Loading */
 
-static void store_word(uint8_t *codes, int register_index, int lane, const uint8_t bytes[4])
+static void store_rows(struct cpu_weight *weight, int64_t first_row, int64_t n_rows, const uint8_t *piece, int64_t row_bytes)
 {
-    memcpy(codes + (register_index * PANEL_OUTPUTS + lane) * 4, bytes, 4);
-}
-
-/* The fifth bit of column c of a Q5 block. */
-static int fifth_bit(const uint8_t *bits, int column)
-{
-    return bits[column / 8] >> (column % 8) & 1;
-}
-
-static void pack_codes(const struct panel_type *panel, const uint8_t *block, uint8_t *codes, int lane)
-{
-    const uint8_t *published = block + panel->code_offset;
-    if (panel->high_bits) {
-        int offset = panel->kind == PANEL_U8 ? 128 - 16 : 0;
-        for (int j = 0; j < 8; j++) {
-            uint8_t word[4];
-            for (int t = 0; t < 4; t++) {
-                int column = 4 * j + t;
-                int nibble = column < 16 ? published[column] & 15 : published[column - 16] >> 4;
-                word[t] = (uint8_t)((nibble | fifth_bit(block + panel->high_bits, column) << 4) + offset);
-            }
-            store_word(codes, j, lane, word);
-        }
-    } else if (kind_is_wide(panel->kind)) {
-        for (int j = 0; j < 8; j++) {
-            uint32_t word;
-            memcpy(&word, published + 4 * j, 4);
-            word ^= 0x80808080u; /* int8 + 128 */
-            memcpy(codes + (j * PANEL_OUTPUTS + lane) * 4, &word, 4);
-        }
-    } else {
-        for (int j = 0; j < 4; j++)
-            store_word(codes, j, lane, published + 4 * j);
+    for (int64_t r = 0; r < n_rows; r++, piece += row_bytes) {
+        int64_t row = first_row + r;
+        if (weight->layout == LAYOUT_VECTOR)
+            tensor_types[weight->type].to_float(piece, (float *)(void *)weight->bytes + row * weight->columns, (size_t)weight->columns);
+        else if (weight->layout == LAYOUT_ROWS)
+            memcpy(weight->bytes + row * row_bytes, piece, (size_t)row_bytes);
+        else
+            panel_pack_row(weight->kind, piece, weight->columns, weight->bytes + row / PANEL_OUTPUTS * weight->panel_bytes, (int)(row % PANEL_OUTPUTS));
     }
 }
 
-/* One published row into its lane of its panel. */
-static void pack_row(const struct panel_type *panel, const struct cpu_weight *weight, int64_t row, const uint8_t *published)
-{
-    uint8_t *base = weight->bytes + row / PANEL_OUTPUTS * weight->panel_bytes;
-    int lane = (int)(row % PANEL_OUTPUTS);
-    bool has_min = kind_has_min(weight->kind);
-    int64_t scale_step = has_min ? 64 : 32, code_step = kind_is_wide(weight->kind) ? 512 : 256;
-    int block_bytes = tensor_types[panel->type].block_bytes;
-    for (int32_t b = 0; b < weight->n_blocks; b++, published += block_bytes) {
-        memcpy(base + b * scale_step + lane * 2, published, 2);
-        if (has_min)
-            memcpy(base + b * scale_step + 32 + lane * 2, published + 2, 2);
-        pack_codes(panel, published, base + weight->scale_area + b * code_step, lane);
-    }
-}
+struct loader {
+    const struct program *program;
+    struct cpu_weight *weights;
+    const struct progress *progress;
+    uint64_t total; /* published bytes */
+    _Atomic uint64_t counted;
+    atomic_bool stopped;
+    int32_t n_workers;
+    uint8_t *pieces; /* [n_workers][piece_bytes] */
+    uint64_t piece_bytes;
+    int *codes;           /* [n_workers] */
+    struct error *errors; /* [n_workers] */
+};
 
-static void store_rows(const struct panel_type *panel, struct cpu_weight *weight, int64_t first_row, int64_t n_rows, const uint8_t *piece, int64_t row_bytes)
-{
-    if (weight->layout == LAYOUT_VECTOR) {
-        for (int64_t r = 0; r < n_rows; r++)
-            tensor_types[weight->type].to_float(piece + r * row_bytes, (float *)(void *)weight->bytes + (first_row + r) * weight->columns,
-                                                (size_t)weight->columns);
-    } else if (weight->layout == LAYOUT_ROWS) {
-        memcpy(weight->bytes + first_row * row_bytes, piece, (size_t)(n_rows * row_bytes));
-    } else {
-        for (int64_t r = 0; r < n_rows; r++)
-            pack_row(panel, weight, first_row + r, piece + r * row_bytes);
-    }
-}
-
-static int load_part(struct cpu_weight *weight, const struct weight_part *part, int64_t first_row, uint8_t *piece, int64_t piece_rows, int64_t row_bytes,
+static int load_rows(const struct loader *loader, struct cpu_weight *weight, const struct logical_weight *logical, int64_t first, int64_t last, uint8_t *piece,
                      struct error *err)
 {
-    const struct panel_type *panel = weight->layout == LAYOUT_PANELS ? find_panel_type(weight->type) : NULL;
-    for (int64_t row = 0; row < part->rows; row += piece_rows) {
-        int64_t n = part->rows - row < piece_rows ? part->rows - row : piece_rows;
-        int code = weight_part_read(part, row, n, piece, err);
-        if (code)
-            return code;
-        store_rows(panel, weight, first_row + row, n, piece, row_bytes);
+    uint64_t row_bytes = 0;
+    int64_t part_first = 0;
+    int code = 0;
+    tensor_type_bytes(weight->type, 1, (uint64_t)weight->columns, &row_bytes);
+    const int64_t rows_at_once = (int64_t)(loader->piece_bytes / row_bytes);
+    for (int32_t p = 0; p < logical->n_parts && !code; part_first += logical->parts[p++].rows) {
+        int64_t end = part_first + logical->parts[p].rows < last ? part_first + logical->parts[p].rows : last;
+        for (int64_t row = first > part_first ? first : part_first; row < end && !code; row += rows_at_once) {
+            int64_t n = end - row < rows_at_once ? end - row : rows_at_once;
+            code = weight_part_read(&logical->parts[p], row - part_first, n, piece, err);
+            if (!code)
+                store_rows(weight, row, n, piece, (int64_t)row_bytes);
+        }
+    }
+    return code;
+}
+
+/* A worker's share of every weight, in whole panels. */
+static void load_share(void *argument, int32_t worker)
+{
+    struct loader *loader = argument;
+    int *code = &loader->codes[worker];
+    struct error *err = &loader->errors[worker];
+    for (int32_t i = 0; i < loader->program->n_weights && !*code && !atomic_load(&loader->stopped); i++) {
+        struct cpu_weight *weight = &loader->weights[i];
+        const struct logical_weight *logical = &loader->program->weights[i];
+        int32_t first, last;
+        if (weight->shared_with != i)
+            continue;
+        share_work((int32_t)count_panels(weight), worker, loader->n_workers, &first, &last);
+        int64_t end = (int64_t)last * PANEL_OUTPUTS < weight->rows ? (int64_t)last * PANEL_OUTPUTS : weight->rows;
+        *code = load_rows(loader, weight, logical, (int64_t)first * PANEL_OUTPUTS, end, loader->pieces + (uint64_t)worker * loader->piece_bytes, err);
+        if (*code)
+            error_prefix(err, "loading %s", logical->name);
+        uint64_t bytes = 0;
+        tensor_type_bytes(weight->type, (uint64_t)(end - (int64_t)first * PANEL_OUTPUTS), (uint64_t)weight->columns, &bytes);
+        uint64_t done = atomic_fetch_add(&loader->counted, bytes) + bytes;
+        if (worker == 0 && !*code && loader->progress && loader->progress->report && loader->progress->report(loader->progress->self, done, loader->total))
+            *code = error_set(err, SAMPAN_ECANCELLED, "loading the weights was stopped");
+    }
+    if (*code)
+        atomic_store(&loader->stopped, true);
+}
+
+/* Bytes of the longest published row, and at least PIECE_BYTES. Fails where a row is no whole number of blocks. */
+static int measure_piece(const struct program *program, uint64_t *piece_bytes, struct error *err)
+{
+    *piece_bytes = PIECE_BYTES;
+    for (int32_t i = 0; i < program->n_weights; i++) {
+        const struct logical_weight *logical = &program->weights[i];
+        uint64_t row_bytes;
+        if (!tensor_type_bytes(logical->parts[0].type, 1, (uint64_t)logical->columns, &row_bytes) || !row_bytes)
+            return error_set(err, SAMPAN_EINVAL, "%s: %lld columns are no whole number of %s blocks", logical->name, (long long)logical->columns,
+                             tensor_types[logical->parts[0].type].name);
+        *piece_bytes = row_bytes > *piece_bytes ? row_bytes : *piece_bytes;
     }
     return 0;
 }
 
-int cpu_weight_load(const struct program *program, struct cpu_weight *weights, int32_t i, uint64_t *counted, const struct progress *progress, uint64_t total,
-                    struct error *err)
+static uint64_t owned_bytes(const struct program *program, const struct cpu_weight *weights)
 {
-    const struct logical_weight *logical = &program->weights[i];
-    struct cpu_weight *weight = &weights[i];
-    uint64_t row_bytes;
-    if (!tensor_type_bytes(weight->type, 1, (uint64_t)weight->columns, &row_bytes) || !row_bytes)
-        return error_set(err, SAMPAN_EINVAL, "%s: %lld columns are no whole number of %s blocks", logical->name, (long long)weight->columns,
-                         tensor_types[weight->type].name);
-    int64_t piece_rows = PIECE_BYTES / row_bytes ? (int64_t)(PIECE_BYTES / row_bytes) : 1;
-    if (piece_rows > weight->rows)
-        piece_rows = weight->rows;
-    uint8_t *piece = mem_alloc_array((size_t)piece_rows, (size_t)row_bytes);
-    if (!piece)
-        return error_no_memory(err, "reading a weight");
-    int code = 0;
-    int64_t first_row = 0;
-    for (int32_t p = 0; p < logical->n_parts && !code; p++) {
-        code = load_part(weight, &logical->parts[p], first_row, piece, piece_rows, (int64_t)row_bytes, err);
-        first_row += logical->parts[p].rows;
-        *counted += (uint64_t)logical->parts[p].rows * row_bytes;
-        if (!code && progress && progress->report && progress->report(progress->self, *counted, total))
-            code = error_set(err, SAMPAN_ECANCELLED, "loading the weights was stopped");
+    uint64_t total = 0, bytes;
+    for (int32_t i = 0; i < program->n_weights; i++) {
+        if (weights[i].shared_with == i && tensor_type_bytes(weights[i].type, (uint64_t)weights[i].rows, (uint64_t)weights[i].columns, &bytes))
+            total += bytes;
     }
-    mem_free(piece);
-    return code ? code : 0;
+    return total;
+}
+
+int cpu_weights_load(const struct program *program, struct cpu_weight *weights, struct pool *pool, const struct progress *progress, struct error *err)
+{
+    struct loader loader = {
+        .program = program, .weights = weights, .progress = progress, .total = owned_bytes(program, weights), .n_workers = pool_n_workers(pool)};
+    size_t n = (size_t)loader.n_workers;
+    int code = measure_piece(program, &loader.piece_bytes, err);
+    if (code)
+        return code;
+    loader.pieces = mem_alloc_array(n, loader.piece_bytes);
+    loader.codes = mem_zalloc_array(n, sizeof *loader.codes);
+    loader.errors = mem_zalloc_array(n, sizeof *loader.errors);
+    if (!loader.pieces || !loader.codes || !loader.errors)
+        code = error_no_memory(err, "reading the weights");
+    else
+        pool_run(pool, load_share, &loader);
+    for (size_t w = 0; w < n && !code; w++) {
+        code = loader.codes[w];
+        if (code && err)
+            *err = loader.errors[w];
+    }
+    mem_free(loader.pieces);
+    mem_free(loader.codes);
+    mem_free(loader.errors);
+    return code;
 }
 
 /* ---- Reading rows back (embedding) */
 
-static void read_panel_row(const struct cpu_weight *weight, int64_t row, float *out)
-{
-    const uint8_t *base = weight->bytes + row / PANEL_OUTPUTS * weight->panel_bytes;
-    int lane = (int)(row % PANEL_OUTPUTS);
-    bool has_min = kind_has_min(weight->kind), wide = kind_is_wide(weight->kind);
-    int bias = has_min ? 0 : wide ? 128 : 8;
-    for (int32_t b = 0; b < weight->n_blocks; b++, out += LINEAR_BLOCK) {
-        uint16_t halves[2] = {0, 0};
-        const uint8_t *scales = base + (int64_t)b * (has_min ? 64 : 32) + lane * 2;
-        const uint8_t *codes = base + weight->scale_area + (int64_t)b * (wide ? 512 : 256) + lane * 4;
-        memcpy(&halves[0], scales, 2);
-        if (has_min)
-            memcpy(&halves[1], scales + 32, 2);
-        float d = f16_to_float(halves[0]), m = f16_to_float(halves[1]);
-        for (int c = 0; c < LINEAR_BLOCK; c++) {
-            int byte = codes[(wide ? c : c % 16) / 4 * 64 + c % 4];
-            int code = wide ? byte : c < 16 ? byte & 15 : byte >> 4;
-            float value = (float)(code - bias) * d;
-            out[c] = has_min ? value + m : value;
-        }
-    }
-}
-
 void cpu_weight_read_row(const struct cpu_weight *weight, int64_t row, float *out)
 {
     if (weight->layout == LAYOUT_PANELS)
-        read_panel_row(weight, row, out);
+        panel_read_row(weight->kind, weight->bytes + row / PANEL_OUTPUTS * weight->panel_bytes, (int)(row % PANEL_OUTPUTS), weight->columns, out);
     else
         tensor_types[weight->type].to_float(weight->bytes + row * weight->row_bytes, out, (size_t)weight->columns);
 }

@@ -1,26 +1,18 @@
 /* Weights in the CPU chip's own layout.
  *
- * Block-quantised linears become panels of PANEL_OUTPUTS outputs, so that a lane is an output. A panel over B blocks of 32 columns:
+ * Linears become panels of PANEL_OUTPUTS outputs (panel_formats.h), so that a lane is an output; rows missing in the last panel are zeros. What no panel fits
+ * (columns that are no whole blocks, segments that cut one) keeps its published rows and goes through a general path: a few rows at a time, widened to fp32.
+ * An embedding and a linear over the same published part share one copy of panels; an embedding alone keeps its rows.
  *
- *   | scales: B x [ 16 float16 d | 16 float16 m, where the type has minima ], rounded up to 64 bytes
- *   | codes:  B x [ 4 x 64 bytes (u4) or 8 x 64 bytes (u8) ]
- *
- *   u8: register j (0..7), output n, byte t = code of column 4j + t of output n
- *   u4: register j (0..3), output n, byte t = code of column 4j + t in the low nibble, of column 16 + 4j + t in the high one
- *
- *   value = d * (code - bias) [+ m]     bias 8 for u4 without minima, 128 for u8 without minima, else 0
- *
- * Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 fit this exactly (Q5 as u8). The bytes are those published (Q5: 8 bits for 5). Rows missing in the last panel have scale 0.
- * All other types keep their published rows and go through the general path: dequantised a few rows at a time into fp32.
- * An embedding and a linear over the same published part share one copy.
- *
- * Loading reads the published bytes piece by piece: the peak is the final weights and one piece. */
+ * Loading is shared out among the workers, each reading and packing its share of every weight by itself, piece by piece: the peak is the final weights and a
+ * piece for each worker, and memory is first touched, so placed, by the worker that will read most of it. */
 #ifndef CHIP_CPU_WEIGHTS_H
 #define CHIP_CPU_WEIGHTS_H
 
 #include "base/error.h"
 #include "chip/chip.h"
 #include "chip/cpu/kernels.h"
+#include "chip/cpu/pool.h"
 #include "chip/program.h"
 
 enum weight_layout {
@@ -36,11 +28,10 @@ struct cpu_weight {
     int64_t rows, columns;
     uint8_t *bytes; /* 64-byte aligned */
     uint64_t n_bytes;
-    int64_t row_bytes;               /* LAYOUT_ROWS */
-    int32_t n_blocks;                /* LAYOUT_PANELS: per row */
-    int64_t panel_bytes, scale_area; /* LAYOUT_PANELS: of one panel; of its scales */
-    int32_t shared_with;             /* index of the weight that owns `bytes`, or its own */
-    int32_t segments;                /* S, and where they lie: as in logical_weight */
+    int64_t row_bytes;   /* LAYOUT_ROWS */
+    int64_t panel_bytes; /* LAYOUT_PANELS: of one panel */
+    int32_t shared_with; /* index of the weight that owns `bytes`, or its own */
+    int32_t segments;    /* S, and where they lie: as in logical_weight */
     int32_t unit_columns, first_segment, whole_segments;
     int64_t whole_columns;
 };
@@ -54,9 +45,8 @@ int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weight
 /* What chip.h tells of a weight that was laid out, the i-th. */
 struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i);
 
-/* Reads weight i into weights[i].bytes. `counted` counts published bytes read, for progress (total over the whole program). */
-int cpu_weight_load(const struct program *program, struct cpu_weight *weights, int32_t i, uint64_t *counted, const struct progress *progress, uint64_t total,
-                    struct error *err);
+/* Reads all weights into their bytes, with all workers of the pool. Progress is reported from the calling thread, in published bytes. */
+int cpu_weights_load(const struct program *program, struct cpu_weight *weights, struct pool *pool, const struct progress *progress, struct error *err);
 
 /* Row `row` as float [columns]; exact as the published format defines it. */
 void cpu_weight_read_row(const struct cpu_weight *weight, int64_t row, float *out);

@@ -10,6 +10,8 @@ typedef struct {
     __m256 a, b; /* lanes 0-7, 8-15 */
 } lanes;
 
+#define LANES_ROWS_AT_ONCE 2
+
 static inline lanes lanes_make(__m256 a, __m256 b)
 {
     lanes v = {a, b};
@@ -111,6 +113,17 @@ static inline lanes lanes_load_bf16(const uint16_t *p)
 {
     return lanes_make(widen_bf16_half(p), widen_bf16_half(p + 8));
 }
+static inline __m256 second_of_pairs(__m256i pairs)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xFFFF0000u)));
+}
+/* Sixteen pairs: the first and the second of each. */
+static inline void lanes_load_bf16_pairs(const uint16_t *p, lanes *first, lanes *second)
+{
+    __m256i a = _mm256_loadu_si256((const __m256i *)p), b = _mm256_loadu_si256((const __m256i *)(p + 16));
+    *first = lanes_make(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)));
+    *second = lanes_make(second_of_pairs(a), second_of_pairs(b));
+}
 static inline void lanes_store_f16(uint16_t *p, lanes v)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
@@ -139,7 +152,7 @@ static inline int32_t store_planes_half(__m256 q, int8_t *high, int8_t *low)
     __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storel_epi64((__m128i *)high, bytes);
     _mm_storel_epi64((__m128i *)low, _mm_unpackhi_epi64(bytes, bytes));
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
 }

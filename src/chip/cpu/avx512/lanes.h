@@ -7,6 +7,8 @@
 
 typedef __m512 lanes;
 
+#define LANES_ROWS_AT_ONCE 8 /* rows whose sums fit the registers, two each */
+
 static inline __mmask16 lanes_mask(int n)
 {
     return (__mmask16)((1u << n) - 1u);
@@ -87,6 +89,13 @@ static inline lanes lanes_load_bf16(const uint16_t *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
+/* Sixteen pairs: the first and the second of each. */
+static inline void lanes_load_bf16_pairs(const uint16_t *p, lanes *first, lanes *second)
+{
+    __m512i pairs = _mm512_loadu_si512(p);
+    *first = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+    *second = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000u)));
+}
 static inline void lanes_store_f16(uint16_t *p, lanes v)
 {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -104,14 +113,14 @@ static inline float lanes_largest(lanes v)
 {
     return _mm512_reduce_max_ps(v);
 }
-/* Integral q in [-16256, 16256] as high = (q + 64) >> 7 and low = q - 128 high, both int8; the sum of q. */
+/* Integral q in [-16256, 16256] as high = (q + 64) >> 7 and low = q - 128 high, both int8; the sum of high. */
 static inline int32_t lanes_store_planes(lanes q, int8_t *high, int8_t *low)
 {
     __m512i value = _mm512_cvtps_epi32(q);
     __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(value, _mm512_set1_epi32(64)), 7);
     _mm_storeu_si128((__m128i *)high, _mm512_cvtepi32_epi8(upper));
     _mm_storeu_si128((__m128i *)low, _mm512_cvtepi32_epi8(_mm512_sub_epi32(value, _mm512_slli_epi32(upper, 7))));
-    return _mm512_reduce_add_epi32(value);
+    return _mm512_reduce_add_epi32(upper);
 }
 /* The first lane whose value equals x, or -1. */
 static inline int lanes_find(lanes v, float x)

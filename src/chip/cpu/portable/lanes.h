@@ -12,6 +12,8 @@ typedef struct {
     float v[16];
 } lanes;
 
+#define LANES_ROWS_AT_ONCE 4
+
 #define LANES_DO(expression)                                                                                                                                   \
     lanes result;                                                                                                                                              \
     for (int i = 0; i < 16; i++)                                                                                                                               \
@@ -143,6 +145,14 @@ static inline lanes lanes_load_bf16(const uint16_t *p)
 {
     LANES_DO(bf16_to_float(p[i]));
 }
+/* Sixteen pairs: the first and the second of each. */
+static inline void lanes_load_bf16_pairs(const uint16_t *p, lanes *first, lanes *second)
+{
+    for (int i = 0; i < 16; i++) {
+        first->v[i] = bf16_to_float(p[2 * i]);
+        second->v[i] = bf16_to_float(p[2 * i + 1]);
+    }
+}
 static inline void lanes_store_f16(uint16_t *p, lanes x)
 {
     for (int i = 0; i < 16; i++)
@@ -171,7 +181,7 @@ static inline int32_t lanes_store_planes(lanes q, int8_t *high, int8_t *low)
         int32_t upper = (value + 64 + (1 << 20)) / 128 - (1 << 13); /* floor((value + 64) / 128) */
         high[i] = (int8_t)upper;
         low[i] = (int8_t)(value - 128 * upper);
-        sum += value;
+        sum += upper;
     }
     return sum;
 }
