@@ -32,6 +32,7 @@ enum {
 
 struct measurement {
     const char *name, *label;
+    bool wanted;
     int32_t n_tokens;       /* per run, as the label says */
     double rates[MAX_RUNS]; /* tokens/s */
     double median, best;
@@ -44,6 +45,8 @@ struct bench {
     uint64_t weight_bytes; /* read per step, as published */
     double cache_bytes_per_token;
     double bandwidth; /* bytes/s; 0: could not be measured */
+    int32_t decode_prompt;
+    int32_t *prompt; /* [the longest] */
     struct measurement prefill, decode, batch;
 };
 
@@ -97,10 +100,9 @@ static void make_prompt(struct bench *bench, int32_t *ids, int32_t n)
  * all of them since the request. */
 static int measure_one(struct bench *bench, int32_t n_prompt, int32_t n_tokens, bool prefill, double *rate)
 {
-    int32_t ids[PREFILL_TOKENS];
     struct answer answer;
-    struct sampan_request request = {.size = sizeof request, .prompt = ids, .n_prompt = (size_t)n_prompt, .max_tokens = n_tokens, .ignore_end = 1};
-    make_prompt(bench, ids, n_prompt);
+    struct sampan_request request = {.size = sizeof request, .prompt = bench->prompt, .n_prompt = (size_t)n_prompt, .max_tokens = n_tokens, .ignore_end = 1};
+    make_prompt(bench, bench->prompt, n_prompt);
     answer_init(&answer);
     int code = session_answer(&bench->session, &request, NULL, &answer);
     double first = (double)(answer.first_token_ns - answer.started_ns) * 1e-9, rest = (double)(answer.ended_ns - answer.first_token_ns) * 1e-9;
@@ -192,19 +194,13 @@ static void summarise(struct bench *bench, struct measurement *measurement)
 static int measure_all(struct bench *bench)
 {
     double warm_up;
-    int32_t n_prefill = bench->session.engine_description.context - 2 < PREFILL_TOKENS ? bench->session.engine_description.context - 2 : PREFILL_TOKENS;
-    if (bench->session.engine_description.context < DECODE_PROMPT + DECODE_TOKENS + 1)
-        return cli_fail("the context holds %" PRId32 " tokens, bench needs %d; use --context N", bench->session.engine_description.context,
-                        DECODE_PROMPT + DECODE_TOKENS + 1);
-    bench->prefill = (struct measurement){.name = "prefill", .label = "prompt", .n_tokens = n_prefill};
-    bench->decode = (struct measurement){.name = "decode", .label = "one stream", .n_tokens = DECODE_TOKENS};
-    bench->batch = (struct measurement){.name = "batch_decode", .label = "16 streams", .n_tokens = BATCH * BATCH_TOKENS};
     int status = measure_one(bench, DECODE_PROMPT, 8, false, &warm_up);
     for (int32_t i = 0; i < bench->n_runs && !status; i++) {
-        status = measure_one(bench, n_prefill, 1, true, &bench->prefill.rates[i]);
-        if (!status)
-            status = measure_one(bench, DECODE_PROMPT, DECODE_TOKENS, false, &bench->decode.rates[i]);
-        if (!status)
+        if (bench->prefill.wanted)
+            status = measure_one(bench, bench->prefill.n_tokens, 1, true, &bench->prefill.rates[i]);
+        if (!status && bench->decode.wanted)
+            status = measure_one(bench, bench->decode_prompt, DECODE_TOKENS, false, &bench->decode.rates[i]);
+        if (!status && bench->batch.wanted)
             status = measure_batch(bench, &bench->batch.rates[i]);
     }
     summarise(bench, &bench->prefill);
@@ -213,12 +209,37 @@ static int measure_all(struct bench *bench)
     return status;
 }
 
+/* What to measure, with prompts of which length; all must fit the context. */
+static int choose(struct bench *bench, const struct option_value *values)
+{
+    const char *only = values[OPTION_MEASURE].text;
+    int32_t asked = (int32_t)values[OPTION_PROMPT_TOKENS].integer, context = bench->session.engine_description.context;
+    int32_t n_prefill = asked ? asked : context - 2 < PREFILL_TOKENS ? context - 2 : PREFILL_TOKENS;
+    bench->decode_prompt = asked ? asked : DECODE_PROMPT;
+    bench->prefill = (struct measurement){.name = "prefill", .label = "prompt", .n_tokens = n_prefill};
+    bench->decode = (struct measurement){.name = "decode", .label = "one stream", .n_tokens = DECODE_TOKENS};
+    bench->batch = (struct measurement){.name = "batch_decode", .label = "16 streams", .n_tokens = BATCH * BATCH_TOKENS};
+    struct measurement *all[] = {&bench->prefill, &bench->decode, &bench->batch};
+    bool any = false;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        all[i]->wanted = !only || strcmp(only, all[i]->name) == 0;
+        any |= all[i]->wanted;
+    }
+    if (!any)
+        return cli_fail("--measure %s is unknown; there are prefill, decode and batch_decode", only);
+    int32_t longest = bench->decode_prompt > n_prefill ? bench->decode_prompt : n_prefill;
+    if (context < longest + (bench->decode.wanted ? DECODE_TOKENS : 0) + 1 || context < DECODE_PROMPT + DECODE_TOKENS + 1)
+        return cli_fail("the context holds %" PRId32 " tokens, bench needs %" PRId32 "; use --context N", context, longest + DECODE_TOKENS + 1);
+    bench->prompt = mem_alloc_array((size_t)(longest > DECODE_PROMPT ? longest : DECODE_PROMPT), sizeof *bench->prompt);
+    return bench->prompt ? EXIT_OK : cli_fail("out of memory for a prompt of %" PRId32 " tokens", longest);
+}
+
 /* ---- Reporting. */
 
 /* Bytes read per token of the one-stream measurement, on average. */
 static double bytes_per_token(const struct bench *bench)
 {
-    return (double)bench->weight_bytes + bench->cache_bytes_per_token * (DECODE_PROMPT + DECODE_TOKENS / 2.0);
+    return (double)bench->weight_bytes + bench->cache_bytes_per_token * (bench->decode_prompt + DECODE_TOKENS / 2.0);
 }
 
 static double share_of_limit(const struct bench *bench)
@@ -234,8 +255,13 @@ static void print_table(const struct bench *bench)
     terminal_print("model      %s (%s)\n", bench->session.model_description.path, bench->session.model_description.quantization);
     terminal_print("chip       %s\nnumerics   %s\n\n", engine->chip, engine->system_fingerprint);
     terminal_print("%-14s %-11s %7s %14s %10s\n", "", "", "tokens", "median tok/s", "best");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rows[i]->wanted)
+            continue;
         terminal_print("%-14s %-11s %7" PRId32 " %14.1f %10.1f\n", rows[i]->name, rows[i]->label, rows[i]->n_tokens, rows[i]->median, rows[i]->best);
+    }
+    if (!bench->decode.wanted)
+        return;
     terminal_print("\n%s read per token of one stream", format_bytes((uint64_t)bytes_per_token(bench), bytes));
     if (bench->bandwidth > 0)
         terminal_print("; memory gives %.1f GB/s to %" PRId32 " threads, so at most %.1f tokens/s: %.0f%% of that reached\n", bench->bandwidth * 1e-9,
@@ -257,9 +283,12 @@ static void print_json(const struct bench *bench)
     buffer_append_string(&out, ", \"system_fingerprint\": ");
     json_append_string(&out, engine->system_fingerprint, strlen(engine->system_fingerprint));
     buffer_printf(&out, ", \"runs\": %" PRId32 ", \"threads\": %" PRId32, bench->n_runs, bench->threads);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rows[i]->wanted)
+            continue;
         buffer_printf(&out, ", \"%s\": {\"tokens\": %" PRId32 ", \"tokens_per_second\": %.3f, \"best\": %.3f}", rows[i]->name, rows[i]->n_tokens,
                       rows[i]->median, rows[i]->best);
+    }
     buffer_printf(&out, ", \"streams\": %d, \"bytes_per_token\": %.0f, \"bandwidth_bytes_per_second\": %.0f, \"share_of_limit\": %.4f}\n", BATCH,
                   bytes_per_token(bench), bench->bandwidth, share_of_limit(bench));
     if (!out.failed)
@@ -287,9 +316,13 @@ static int run_bench(const struct arguments *arguments)
     if (!status) {
         const struct sampan_engine_description *engine = &bench.session.engine_description;
         bench.cache_bytes_per_token = engine->cache_tokens ? (double)engine->cache_bytes / (double)engine->cache_tokens : 0;
+        status = choose(&bench, values);
+    }
+    if (!status) {
         bench.bandwidth = bandwidth_measure(bench.threads);
         status = measure_all(&bench);
     }
+    mem_free(bench.prompt);
     if (!status && values[OPTION_JSON].count)
         print_json(&bench);
     else if (!status)
@@ -300,6 +333,9 @@ static int run_bench(const struct arguments *arguments)
 
 static const struct option_row bench_options[] = {
     {OPTION_RUNS, "runs", OPTION_IS_INTEGER, "N", "measure so many times and take the median (default: 5)", 1, MAX_RUNS, false},
+    {OPTION_MEASURE, "measure", OPTION_IS_TEXT, "NAME", "only one of prefill, decode (of one stream), batch_decode (of 16)", 0, 0, false},
+    {OPTION_PROMPT_TOKENS, "prompt-tokens", OPTION_IS_INTEGER, "N", "length of the prompt (default: 512 in prefill, 16 before decoding)", 1, LIMIT_CONTEXT - 1,
+     false},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "print one JSON object", 0, 0, false},
     OPTION_ROWS_ENGINE,
     OPTION_ROWS_END,
