@@ -227,9 +227,13 @@ static int choose(struct bench *bench, const struct option_value *values)
     }
     if (!any)
         return cli_fail("--measure %s is unknown; there are prefill, decode and batch_decode", only);
-    int32_t longest = bench->decode_prompt > n_prefill ? bench->decode_prompt : n_prefill;
-    if (context < longest + (bench->decode.wanted ? DECODE_TOKENS : 0) + 1 || context < DECODE_PROMPT + DECODE_TOKENS + 1)
-        return cli_fail("the context holds %" PRId32 " tokens, bench needs %" PRId32 "; use --context N", context, longest + DECODE_TOKENS + 1);
+    int32_t longest = bench->decode_prompt > n_prefill ? bench->decode_prompt : n_prefill, needed = DECODE_PROMPT + DECODE_TOKENS + 1;
+    if (bench->prefill.wanted && n_prefill + 2 > needed)
+        needed = n_prefill + 2;
+    if (bench->decode.wanted && bench->decode_prompt + DECODE_TOKENS + 1 > needed)
+        needed = bench->decode_prompt + DECODE_TOKENS + 1;
+    if (context < needed)
+        return cli_fail("the context holds %" PRId32 " tokens, bench needs %" PRId32 "; use --context N", context, needed);
     bench->prompt = mem_alloc_array((size_t)(longest > DECODE_PROMPT ? longest : DECODE_PROMPT), sizeof *bench->prompt);
     return bench->prompt ? EXIT_OK : cli_fail("out of memory for a prompt of %" PRId32 " tokens", longest);
 }

@@ -121,7 +121,7 @@ static void tiny_checkpoints_give_what_transformers_computes(void **state)
     assert_ptr_equal(at, bytes + length);
     print_message("relative error: reference %.2g, cpu %.2g\n", reference, cpu);
     assert_true(reference < 1e-5);
-    assert_true(cpu < 5e-3);
+    assert_true(cpu < 5e-2); /* inputs of 8 bits */
     mem_free(bytes);
 }
 
@@ -139,7 +139,7 @@ static void the_default_model_gives_what_transformers_computes(void **state)
     assert_ptr_equal(check_model(model, "cpu", bytes, 5, &cpu), bytes + length);
     print_message("relative error: reference %.2g, cpu %.2g\n", reference, cpu);
     assert_true(reference < 1e-5);
-    assert_true(cpu < 2e-3);
+    assert_true(cpu < 5e-2);
     mem_free(bytes);
 }
 

@@ -92,7 +92,8 @@ static double divergence_of(const char *folder, const struct golden *golden, con
     if (sampan_score(engine, golden->ids, (size_t)golden->n_ids, golden->n_vocabulary, &logprobs))
         fail_msg("%s", sampan_error_message());
     double divergence = mean_divergence(golden, logprobs);
-    check_best_tokens(golden, logprobs, strcmp(chip, "cpu") == 0 ? 0.02f : 0.001f); /* the CPU chip keeps keys and values in f16 */
+    /* cpu:portable keeps keys and values in f16; the best dialect may also round what it multiplies with bf16 weights */
+    check_best_tokens(golden, logprobs, strcmp(chip, "cpu") == 0 ? 0.2f : strcmp(chip, "reference") == 0 ? 0.001f : 0.02f);
     sampan_free(logprobs);
     sampan_engine_close(engine);
     sampan_model_close(model);
@@ -101,10 +102,11 @@ static double divergence_of(const char *folder, const struct golden *golden, con
 
 static void check_golden(const char *path, const struct golden *golden)
 {
-    double reference = divergence_of(path, golden, "reference"), cpu = divergence_of(path, golden, "cpu");
-    print_message("%s: mean KL reference %.2g, cpu %.2g\n", path + strlen(TEST_DATA) + 1, reference, cpu);
+    double reference = divergence_of(path, golden, "reference"), cpu = divergence_of(path, golden, "cpu"), plain = divergence_of(path, golden, "cpu:portable");
+    print_message("%s: mean KL reference %.2g, cpu %.2g, cpu:portable %.2g\n", path + strlen(TEST_DATA) + 1, reference, cpu, plain);
     assert_true(fabs(reference) <= 1e-5);
-    assert_true(fabs(cpu) <= 1e-3);
+    assert_true(fabs(plain) <= 1e-3); /* what is multiplied with bf16 weights is not rounded */
+    assert_true(fabs(cpu) <= 4e-3);   /* it is where the machine has products of bf16 */
 }
 
 static void folders_give_what_transformers_computes(void **state)

@@ -111,7 +111,7 @@ static void fewer_bits_cost_more_and_both_chips_agree(void **state)
         if (!strstr(fingerprint, rows[i].fingerprint))
             fail_msg("%s: '%s'", rows[i].type, fingerprint);
         assert_true(cost <= rows[i].bound && cost > before);
-        assert_true(between <= 1e-3);
+        assert_true(between <= 4e-3); /* the CPU chip's inputs have 8 bits */
         before = cost;
     }
     unlink(path);

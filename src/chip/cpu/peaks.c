@@ -15,6 +15,7 @@ static const spin_function spin_functions[DIALECT_COUNT] = {
 #if defined(__x86_64__)
     [DIALECT_AVX2] = cpu_spin_avx2,
     [DIALECT_AVX512] = cpu_spin_avx512,
+    [DIALECT_AVX512_BF16] = cpu_spin_avx512,
 #endif
 };
 

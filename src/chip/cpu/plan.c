@@ -467,7 +467,7 @@ static int estimate(struct cpu_plan *plan, const struct program *program, struct
         return out_of_memory("the buffers of a step", buffers.used, "choose a smaller max_tokens", err);
     plan->description.buffer_bytes = buffers.used + scratch.used;
     for (int32_t w = 0; weights && w < program->n_weights; w++)
-        weights[w] = cpu_weight_estimate(&plan->weights[w], w);
+        weights[w] = cpu_weight_estimate(&plan->weights[w], w, plan->products_of_bf16);
     return 0;
 }
 

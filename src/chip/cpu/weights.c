@@ -120,7 +120,7 @@ int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weight
     return 0;
 }
 
-struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i)
+struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i, bool products_of_bf16)
 {
     struct weight_estimate estimate = {
         .bytes = weight->shared_with == i ? (weight->n_bytes + 63) / 64 * 64 : 0, .shared_with = weight->shared_with, .rate = RATE_F32, .passes = 1};
@@ -136,7 +136,7 @@ struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int3
     case LAYOUT_PANELS:
         estimate.change = WEIGHT_REARRANGED;
         estimate.form = weight->kind >= PANEL_INTEGER_COUNT ? "panels of 16 outputs" : "panels of 16 outputs, integer products";
-        estimate.rate = weight->kind >= PANEL_INTEGER_COUNT ? RATE_F32 : RATE_INT8;
+        estimate.rate = weight->kind < PANEL_INTEGER_COUNT ? RATE_INT8 : weight->kind == PANEL_BF16 && products_of_bf16 ? RATE_BF16 : RATE_F32;
         break;
     }
     return estimate;

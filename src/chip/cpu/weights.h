@@ -43,7 +43,7 @@ int cpu_weight_supports(const struct logical_weight *weight, struct error *err);
 int cpu_weights_lay_out(const struct program *program, struct cpu_weight *weights, uint64_t *total, struct error *err);
 
 /* What chip.h tells of a weight that was laid out, the i-th. */
-struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i);
+struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int32_t i, bool products_of_bf16);
 
 /* Reads all weights into their bytes, with all workers of the pool. Progress is reported from the calling thread, in published bytes. */
 int cpu_weights_load(const struct program *program, struct cpu_weight *weights, struct pool *pool, const struct progress *progress, struct error *err);
