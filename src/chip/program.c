@@ -23,6 +23,15 @@ const char *op_kind_name(enum op_kind kind)
     return (int)kind >= 0 && kind < OP_KIND_COUNT ? names[kind] : "unknown";
 }
 
+const char *cache_kind_name(enum cache_kind kind)
+{
+    static const char *const names[] = {
+        [CACHE_FULL_ATTENTION] = "all positions", [CACHE_SLIDING_WINDOW] = "a window", [CACHE_LATENT] = "latent",
+        [CACHE_SPARSE_INDEX] = "sparse index",    [CACHE_RECURRENT_STATE] = "state",
+    };
+    return (unsigned)kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
+}
+
 static void add_read(struct op_operands *operands, int32_t buffer)
 {
     if (buffer >= 0)

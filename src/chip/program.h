@@ -249,6 +249,7 @@ struct op_operands {
 };
 
 const char *op_kind_name(enum op_kind kind);
+const char *cache_kind_name(enum cache_kind kind); /* "all positions", "a window" */
 void op_get_operands(const struct op *op, struct op_operands *operands);
 
 /* Checks a program: indices in range, widths that fit each operation, buffers written before they are read, parts that make up their weights.

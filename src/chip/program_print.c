@@ -256,17 +256,13 @@ static void print_layer(const struct printer *printer, struct folding *folding, 
 
 static void print_sizes(const struct printer *printer)
 {
-    static const char *const kinds[] = {
-        [CACHE_FULL_ATTENTION] = "all positions", [CACHE_SLIDING_WINDOW] = "a window", [CACHE_LATENT] = "latent",
-        [CACHE_SPARSE_INDEX] = "sparse index",    [CACHE_RECURRENT_STATE] = "state",
-    };
     const struct program *program = printer->program;
     struct buffer *out = printer->out;
     buffer_printf(out, "%s: vocabulary %d, context %d\n", program->name, program->n_vocabulary, program->context_length);
     buffer_printf(out, "weights: %d, %" PRIu64 " bytes as published\n", program->n_weights, program_weight_bytes(program));
     for (int32_t g = 0; g < program->n_groups; g++) {
         const struct program_cache_group *group = &program->groups[g];
-        buffer_printf(out, "cache '%s': %s", group->name, kinds[group->kind]);
+        buffer_printf(out, "cache '%s': %s", group->name, cache_kind_name(group->kind));
         if (group->window)
             buffer_printf(out, " of %d", group->window);
         buffer_printf(out, ", %d layers", group->n_layers);

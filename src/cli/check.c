@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "file/checkpoint.h"
 #include "model/model.h"
+#include "model/quantize.h"
 #include "port/ops_table.h"
 
 #define PROGRAM_MEMORY_LIMIT ((size_t)1 << 30)
@@ -28,7 +29,12 @@ static int open_model(struct checking *checking, const struct arguments *argumen
 {
     struct check_report *report = &checking->report;
     struct model_options options = {0};
+    enum tensor_type quantize;
     struct error err;
+    const char *asked = checking->values[OPTION_QUANTIZE].text;
+    if (asked && quantize_type_from_name(asked, &quantize, &err))
+        return cli_usage("%s", err.message);
+    options.quantize = asked ? &quantize : NULL;
     int status = session_find_model(arguments, &checking->path);
     if (status)
         return status;
@@ -234,6 +240,7 @@ static const struct option_row check_options[] = {
     {OPTION_BATCH, "batch", OPTION_IS_INTEGER, "N", "sequences at once (default: 16, or as many as fit)", 1, LIMIT_SEQUENCES, false},
     {OPTION_PRICE, "price", OPTION_IS_NUMBER, "X", "price of the chip per hour, for the cost of tokens", 0, 1e9, false},
     OPTION_ROW_CACHE_TYPE,
+    OPTION_ROW_QUANTIZE,
     {OPTION_OPS, "ops", OPTION_IS_FLAG, NULL, "instead: the table of operations that each chip supports", 0, 0, false},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "print one JSON object", 0, 0, false},
     OPTION_ROWS_END,
@@ -243,6 +250,7 @@ static const char *const check_examples[] = {
     "sampan check model.gguf                                   # every chip known, a row each",
     "sampan check model.gguf --chip cpu --context 32768        # one chip, every figure",
     "sampan check folder --batch 64 --price 1.80 --json        # what 64 streams would cost",
+    "sampan check folder --quantize q4_k                       # what --quantize would make of it",
     "sampan check --ops                                        # operation by type by chip",
     NULL,
 };

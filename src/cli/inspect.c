@@ -6,6 +6,7 @@
 
 #include "base/hash_map.h"
 #include "cli/quantization_report.h"
+#include "cli/inspect_memory.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "file/checkpoint.h"
@@ -22,7 +23,8 @@ struct inspection {
     const struct model_family *family; /* NULL: not known here */
     const struct program *program;     /* NULL: see problem */
     struct error problem;
-    struct hash_map used; /* names of tensors that the program reads */
+    struct inspect_memory memory; /* to reckon with */
+    struct hash_map used;         /* names of tensors that the program reads */
     size_t n_unused;
     uint64_t file_bytes;
     struct buffer out;
@@ -71,6 +73,15 @@ static int gather(struct inspection *inspection, const struct arguments *argumen
         if (tensor->file != last)
             inspection->file_bytes += tensor->file->size;
         last = tensor->file;
+    }
+    if (inspection->program) {
+        inspection->memory = (struct inspect_memory){.program = inspection->program,
+                                                     .weight_bytes = program_weight_bytes(inspection->program),
+                                                     .context = (int32_t)arguments->values[OPTION_CONTEXT].integer,
+                                                     .batch = (int32_t)arguments->values[OPTION_BATCH].integer};
+        if (inspection->memory.context > inspection->program->context_length)
+            return cli_fail("--context is %" PRId32 ", the model was made for %" PRId32 " tokens", inspection->memory.context,
+                            inspection->program->context_length);
     }
     status = mark_used(inspection);
     for (size_t i = 0; i < inspection->checkpoint->n_tensors; i++)
@@ -213,19 +224,15 @@ static void print_text_room(struct inspection *inspection)
 
 static void print_running(struct inspection *inspection)
 {
-    char bytes[32], whole[32];
     struct buffer *out = &inspection->out;
     print_field(out, "runs here");
     if (!inspection->program) {
         buffer_printf(out, "no: %s\n", inspection->problem.message);
         return;
     }
-    uint64_t per_token = program_cache_bytes_per_token(inspection->program, F16_BYTES);
     buffer_printf(out, "yes, family %s: %zu tensors used, %zu not used\n", inspection->family->name, inspection->checkpoint->n_tensors - inspection->n_unused,
                   inspection->n_unused);
-    print_field(out, "cache");
-    buffer_printf(out, "%s per token in f16, %s for a whole context\n", format_bytes(per_token, bytes),
-                  format_bytes(per_token * (uint64_t)inspection->program->context_length, whole));
+    inspect_print_memory(&inspection->memory, out);
 }
 
 static void print_summary(struct inspection *inspection)
@@ -324,11 +331,13 @@ static void json_summary(struct inspection *inspection)
                           shares[type].bytes);
     buffer_append_string(out, "},\n");
     json_tokenizer(inspection);
-    if (inspection->program)
+    if (inspection->program) {
         buffer_printf(out, "\"family\": \"%s\",\n\"cache_bytes_per_token_f16\": %" PRIu64 ",\n\"n_unused_tensors\": %zu,\n", inspection->family->name,
                       program_cache_bytes_per_token(inspection->program, F16_BYTES), inspection->n_unused);
-    else
+        inspect_json_memory(&inspection->memory, out);
+    } else {
         json_field(out, "problem", inspection->problem.message);
+    }
     buffer_printf(out, "\"runs\": %s", inspection->program ? "true" : "false");
 }
 
@@ -413,6 +422,8 @@ static const struct option_row inspect_options[] = {
     {OPTION_TENSORS, "tensors", OPTION_IS_FLAG, NULL, "every tensor: name, type, shape, bytes", 0, 0, false},
     {OPTION_METADATA, "metadata", OPTION_IS_FLAG, NULL, "every key of the file (always, when the model cannot run)", 0, 0, false},
     {OPTION_QUANTIZE, "quantize", OPTION_IS_TEXT, "TYPE", "what --quantize TYPE would make of it: reads all weights, shows each tensor's error", 0, 0, false},
+    {OPTION_CONTEXT, "context", OPTION_IS_INTEGER, "N", "reckon memory for conversations of N tokens (default: the model's)", 1, LIMIT_CONTEXT, false},
+    {OPTION_BATCH, "batch", OPTION_IS_INTEGER, "N", "reckon memory for N conversations (default: one)", 1, LIMIT_SEQUENCES, false},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "print one JSON object", 0, 0, false},
     OPTION_ROWS_END,
 };
@@ -421,6 +432,7 @@ static const char *const inspect_examples[] = {
     "sampan inspect model.gguf",
     "sampan inspect model.gguf --program          # how it computes",
     "sampan inspect model.gguf --tensors --json   # for a program",
+    "sampan inspect model.gguf --context 32768 --batch 8   # memory of eight long conversations",
     "sampan inspect folder --quantize q4_k        # errors of quantising while loading",
     NULL,
 };

@@ -51,12 +51,19 @@ static int compare_forms(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+/* The type in the file, and the bytes there: other ones where a weight is quantised while it loads. */
+static enum tensor_type published_type(const struct weight_part *part)
+{
+    return part->is_quantized ? part->stored_type : part->type;
+}
+
 static uint64_t published_bytes(const struct logical_weight *weight)
 {
-    uint64_t bytes = 0;
+    uint64_t sum = 0, bytes;
     for (int32_t p = 0; p < weight->n_parts; p++)
-        bytes += weight->parts[p].bytes;
-    return bytes;
+        if (tensor_type_bytes(published_type(&weight->parts[p]), (uint64_t)weight->parts[p].rows, (uint64_t)weight->parts[p].columns, &bytes))
+            sum += bytes;
+    return sum;
 }
 
 static int list_forms(struct check *check, struct error *err)
@@ -68,9 +75,12 @@ static int list_forms(struct check *check, struct error *err)
         return error_no_memory(err, "listing how weights are held");
     for (int32_t w = 0; w < program->n_weights; w++) {
         const struct weight_estimate *estimate = &check->weights[w];
-        struct port_form form = {.published = program->weights[w].parts[0].type, .form = estimate->form, .change = estimate->change};
+        const struct weight_part *part = &program->weights[w].parts[0];
+        struct port_form form = {.published = published_type(part), .form = estimate->form, .change = estimate->change};
         if (estimate->shared_with != w)
             continue;
+        if (part->is_quantized)
+            form.change = WEIGHT_REQUANTISED;
         struct port_form *found = find_form(forms, n, &form);
         if (!found) {
             found = &forms[n++];
@@ -83,7 +93,8 @@ static int list_forms(struct check *check, struct error *err)
     qsort(forms, (size_t)n, sizeof *forms, compare_forms);
     check->answer->forms = forms;
     check->answer->n_forms = n;
-    check->answer->published_bytes = program_weight_bytes(program);
+    for (int32_t i = 0; i < n; i++)
+        check->answer->published_bytes += forms[i].published_bytes;
     return 0;
 }
 

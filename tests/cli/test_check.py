@@ -154,5 +154,32 @@ class Check(cli.Case):
         self.assertEqual(self.ok("check", "--ops"), (cli.ROOT / "docs/OPS.md").read_text(encoding="utf-8"))
 
 
+class InspectMemory(cli.Case):
+    """sampan inspect --context --batch."""
+
+    def test_memory_is_reckoned_for_conversations(self):
+        text = self.ok("inspect", cli.TINY, "--context", "100", "--batch", "3")
+        self.assertIn("all positions, 2 layers, 256 bytes per token", text)
+        self.assertRegex(text, r"\nmemory +3 of 100 tokens: .* of weights and 75\.0 KiB of cache, ")
+        self.assertNotIn("\nmemory ", self.ok("inspect", cli.TINY))
+        report = json.loads(self.ok("inspect", cli.TINY, "--context", "100", "--batch", "3", "--json"))
+        self.assertEqual([(group["kind"], group["layers"], group["bytes_per_token_f16"]) for group in report["cache_groups"]], [("all positions", 2, 256)])
+        self.assertEqual(report["memory"], {"context": 100, "conversations": 3, "weight_bytes": report["weight_bytes"], "cache_bytes_f16": 3 * 100 * 256})
+        self.fails(1, "inspect", cli.TINY, "--context", "513", saying="512")
+
+    def test_a_window_keeps_no_more_than_its_width(self):
+        config = {**LLAMA_70B, "architectures": ["MistralForCausalLM"], "model_type": "mistral", "num_hidden_layers": 2, "hidden_size": 64,
+                  "intermediate_size": 128, "vocab_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
+                  "sliding_window": 128}
+        folder, _ = make_sparse_folder("window", config)
+        report = json.loads(self.ok("inspect", folder, "--context", "1000", "--json"))
+        self.assertEqual([(group["kind"], group["window"]) for group in report["cache_groups"]], [("a window", 128)])
+        self.assertEqual(report["memory"]["cache_bytes_f16"], 128 * 256)
+        chip = json.loads(self.ok("check", folder, "--chip", "cpu", "--context", "4000", "--json"))["chips"][0]
+        # the window, the 512 rows of a step, one block of 64 that both only touch: 11 blocks
+        self.assertEqual(chip["cache_bytes_per_sequence"], 11 * 64 * 256)
+        self.assertEqual(chip["speeds"]["one_stream"]["bytes_per_step"] - chip["speeds"]["one_stream_start"]["bytes_per_step"], 128 * 256)
+
+
 if __name__ == "__main__":
     cli.main()

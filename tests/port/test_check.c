@@ -24,14 +24,19 @@ struct loaded {
 };
 
 /* 2 layers, hidden 64, 4 heads of 16 over 2, feed-forward 128, vocabulary 288, context 512. */
-static void load(struct loaded *loaded, struct tiny_model_options options)
+static void load_quantized(struct loaded *loaded, struct tiny_model_options options, const enum tensor_type *quantize)
 {
-    struct model_options model_options = {0};
+    struct model_options model_options = {.quantize = quantize};
     struct error err = {0};
     arena_init(&loaded->arena, 64 << 20);
     if (tiny_model_make(&options, loaded->path, &err) || checkpoint_open(loaded->path, &loaded->checkpoint, &err) ||
         model_write_program(loaded->checkpoint, &model_options, &loaded->arena, &loaded->program, &err))
         fail_msg("%s", err.message);
+}
+
+static void load(struct loaded *loaded, struct tiny_model_options options)
+{
+    load_quantized(loaded, options, NULL);
 }
 
 static void unload(struct loaded *loaded)
@@ -368,14 +373,38 @@ static void predicted_memory_is_what_an_engine_takes(void **state)
     }
 }
 
+static void weights_quantised_while_they_load_are_told_as_such(void **state)
+{
+    (void)state;
+    static const enum tensor_type q8_0 = TENSOR_Q8_0;
+    struct tiny_model_options options = tiny_model_defaults();
+    struct chip_profile profile = toy_profile();
+    struct loaded loaded;
+    options.type = options.embedding_type = TENSOR_BF16;
+    load_quantized(&loaded, options, &q8_0);
+    struct port_answer answer = ask(&loaded, &profile, (struct port_question){0});
+    assert_int_equal(answer.n_forms, 2);
+    assert_int_equal(answer.forms[0].published, TENSOR_BF16);
+    assert_int_equal(answer.forms[0].change, WEIGHT_REQUANTISED);
+    assert_int_equal(answer.forms[0].published_bytes, 2 * (2 * 36864 + 2 * 18432));
+    compare_with_executor("cpu", &loaded, 500, 3);
+    unload(&loaded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_what_arithmetic_says),       cmocka_unit_test(speeds_are_what_arithmetic_says),
-        cmocka_unit_test(a_large_batch_is_bound_by_arithmetic), cmocka_unit_test(unknown_figures_leave_unknown_answers),
-        cmocka_unit_test(each_reason_of_refusal_is_told_once),  cmocka_unit_test(what_does_not_fit_says_what_would),
-        cmocka_unit_test(a_chip_that_is_here_has_what_is_free), cmocka_unit_test(enormous_questions_are_answered),
-        cmocka_unit_test(impossible_questions_are_refused),     cmocka_unit_test(predicted_memory_is_what_an_engine_takes),
+        cmocka_unit_test(memory_is_what_arithmetic_says),
+        cmocka_unit_test(speeds_are_what_arithmetic_says),
+        cmocka_unit_test(a_large_batch_is_bound_by_arithmetic),
+        cmocka_unit_test(unknown_figures_leave_unknown_answers),
+        cmocka_unit_test(each_reason_of_refusal_is_told_once),
+        cmocka_unit_test(what_does_not_fit_says_what_would),
+        cmocka_unit_test(a_chip_that_is_here_has_what_is_free),
+        cmocka_unit_test(enormous_questions_are_answered),
+        cmocka_unit_test(impossible_questions_are_refused),
+        cmocka_unit_test(predicted_memory_is_what_an_engine_takes),
+        cmocka_unit_test(weights_quantised_while_they_load_are_told_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
