@@ -585,10 +585,10 @@ class DefaultModel(Case):
 
     def test_twenty_thousand_lines_take_seconds(self):
         lines = b"".join(json.dumps(f"Line {i}: the quick brown fox jumps over the lazy dog, {i * 7919}.").encode() + b"\n" for i in range(20000))
-        began = time.monotonic()
+        began = sum(os.times()[2:4])  # time of the processor that children took: a machine that is busy otherwise does not count
         ids = self.ok("tokenize", DEFAULT_MODEL, "--jsonl", stdin=lines)
         self.assertEqual(ids.count("\n"), 20000)
-        self.assertLess(time.monotonic() - began, 20)  # 0.5 s on a free core
+        self.assertLess(sum(os.times()[2:4]) - began, 20)  # 0.5 s
 
 
 def main():
