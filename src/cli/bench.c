@@ -104,7 +104,7 @@ static int measure_one(struct bench *bench, int32_t n_prompt, int32_t n_tokens, 
     struct sampan_request request = {.size = sizeof request, .prompt = bench->prompt, .n_prompt = (size_t)n_prompt, .max_tokens = n_tokens, .ignore_end = 1};
     make_prompt(bench, bench->prompt, n_prompt);
     answer_init(&answer);
-    int code = session_answer(&bench->session, &request, NULL, &answer);
+    int code = session_answer(&bench->session, &request, NULL, NULL, &answer);
     double first = (double)(answer.first_token_ns - answer.started_ns) * 1e-9, rest = (double)(answer.ended_ns - answer.first_token_ns) * 1e-9;
     *rate = prefill ? n_prompt / first : rest > 0 ? (answer.n_generated_tokens - 1) / rest : answer.n_generated_tokens / first;
     int status = code ? EXIT_FAILED : EXIT_OK;

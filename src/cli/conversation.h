@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/buffer.h"
+#include "base/error.h"
 #include "sampan.h"
 
 struct conversation {
@@ -21,7 +23,17 @@ void conversation_reset(struct conversation *conversation);                     
 int conversation_set_system(struct conversation *conversation, const char *text); /* "" or NULL removes it */
 size_t conversation_count(const struct conversation *conversation);               /* messages without the system prompt */
 
-/* The prompt for the next answer; sampan_free(*ids). An exit code, after a message. */
+/* The user's last message is appended to `text`; nothing where there is none. */
+void conversation_last_user(const struct conversation *conversation, struct buffer *text);
+/* Drops it and everything behind it. */
+void conversation_take_back(struct conversation *conversation);
+
+/* As the JSON object that templates read, {"messages": [...], "add_generation_prompt": true}, appended to `out` (out->failed). */
+void conversation_write(const struct conversation *conversation, struct buffer *out);
+/* From such an object, or from the array of messages alone; contents are strings. It replaces the conversation, or nothing changes and `err` says why. */
+int conversation_read(struct conversation *conversation, const char *text, size_t length, struct error *err);
+
+/* The prompt for the next answer; sampan_free(*ids). An exit code; a failure was said. */
 int conversation_tokenize(const struct conversation *conversation, const sampan_model *model, int32_t **ids, size_t *n_ids);
 
 #endif

@@ -127,6 +127,7 @@ static void write_main_page(struct buffer *page)
     } variables[] = {
         {"SAMPAN_MODEL", "the model where none is named: a GGUF file or a model's folder"},
         {"NO_COLOR", "set to anything: no colour, also on a terminal"},
+        {"XDG_STATE_HOME", "a chat keeps the history of its lines in sampan/history below it (default: ~/.local/state)"},
     };
     add_title(page, "sampan", "run large language models on the chip you have");
     buffer_append_string(page, ".SH SYNOPSIS\n\\fBsampan\\fR \\fICOMMAND\\fR [options]\n.SH DESCRIPTION\n");

@@ -101,7 +101,7 @@ static int parse_number(const struct option_row *row, const char *text, struct o
     return EXIT_OK;
 }
 
-static int take_value(const struct option_row *row, const char *text, struct option_value *value)
+int options_take_value(const struct option_row *row, const char *text, struct option_value *value)
 {
     if (value->count && !row->repeats && row->kind != OPTION_IS_FLAG)
         return cli_usage("--%s was given twice", row->name);
@@ -162,7 +162,7 @@ static int parse_option(const struct command *command, int argc, char **argv, in
             return cli_usage("--%s needs a value: --%s %s", row->name, row->name, row->value_name);
         given = argv[++*at];
     }
-    return take_value(row, given, &arguments->values[row->id]);
+    return options_take_value(row, given, &arguments->values[row->id]);
 }
 
 static int check_operands(const struct command *command, const struct arguments *arguments)

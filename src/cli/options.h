@@ -10,6 +10,9 @@
  * after printing what is wrong and what was perhaps meant. Operands are gathered at the front of argv. */
 int options_parse(const struct command *command, int argc, char **argv, struct arguments *arguments);
 
+/* One value of an option into `value`, checked; EXIT_USAGE after saying what is wrong with it. The text must outlive the value. */
+int options_take_value(const struct option_row *row, const char *text, struct option_value *value);
+
 void options_print_help(const struct command *command, FILE *out);
 
 /* Of `n` names the one nearest to `word`, when it is near enough to have been meant; NULL otherwise. */

@@ -126,7 +126,7 @@ void session_close(struct session *session)
 
 void answer_init(struct answer *answer)
 {
-    *answer = (struct answer){0};
+    *answer = (struct answer){.end_token = -1};
     buffer_init(&answer->text, LIMIT_TEXT);
     buffer_init(&answer->tokens, (size_t)LIMIT_CONTEXT * sizeof(int32_t));
 }
@@ -137,7 +137,7 @@ void answer_free(struct answer *answer)
     buffer_free(&answer->tokens);
 }
 
-static void take_event(struct answer *answer, const struct sampan_event *event, void (*on_text)(const char *text, size_t length))
+static void take_event(struct answer *answer, const struct sampan_event *event)
 {
     if (event->n_tokens || event->finish == SAMPAN_FINISH_END) {
         answer->ended_ns = clock_monotonic_ns();
@@ -145,18 +145,16 @@ static void take_event(struct answer *answer, const struct sampan_event *event, 
             answer->first_token_ns = answer->ended_ns;
         buffer_append(&answer->tokens, event->tokens, (size_t)event->n_tokens * sizeof *event->tokens);
     }
-    if (event->text_length) {
-        buffer_append(&answer->text, event->text, event->text_length);
-        if (on_text)
-            on_text(event->text, event->text_length);
-    }
+    buffer_append(&answer->text, event->text, event->text_length);
     answer->finish = event->finish;
+    answer->end_token = event->end_token;
     answer->n_prompt_tokens = event->n_prompt_tokens;
     answer->n_cached_tokens = event->n_cached_tokens;
     answer->n_generated_tokens = event->n_generated_tokens;
 }
 
-int session_answer(struct session *session, const struct sampan_request *request, void (*on_text)(const char *text, size_t length), struct answer *answer)
+int session_answer(struct session *session, const struct sampan_request *request, void (*on_event)(void *self, const struct sampan_event *event), void *self,
+                   struct answer *answer)
 {
     uint64_t id;
     bool cancelled = false;
@@ -181,7 +179,9 @@ int session_answer(struct session *session, const struct sampan_request *request
         }
         if (code)
             break;
-        take_event(answer, &event, on_text);
+        take_event(answer, &event);
+        if (on_event)
+            on_event(self, &event);
         if (event.finish == SAMPAN_FINISH_ERROR) {
             code = event.code ? event.code : SAMPAN_EINTERNAL;
             cli_fail("%s", event.message);

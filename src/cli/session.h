@@ -32,15 +32,17 @@ struct answer {
     struct buffer text;
     struct buffer tokens; /* int32_t */
     int32_t finish;       /* enum sampan_finish */
+    int32_t end_token;    /* -1: none */
     int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens;
     uint64_t started_ns, first_token_ns, ended_ns; /* clock_monotonic_ns */
 };
 void answer_init(struct answer *answer);
 void answer_free(struct answer *answer);
 
-/* Runs the request to its end. Text is handed to on_text (may be NULL) as it comes; Ctrl-C and a lost output cancel it. 0 or a code of sampan_errors.h, whose
- * message was printed. */
-int session_answer(struct session *session, const struct sampan_request *request, void (*on_text)(const char *text, size_t length), struct answer *answer);
+/* Runs the request to its end. Each event is handed to on_event (may be NULL) as it comes; Ctrl-C and a lost output cancel it. 0 or a code of sampan_errors.h,
+ * whose message was printed. */
+int session_answer(struct session *session, const struct sampan_request *request, void (*on_event)(void *self, const struct sampan_event *event), void *self,
+                   struct answer *answer);
 
 /* A number of bytes for a person, in `text`. */
 const char *format_bytes(uint64_t bytes, char text[32]);

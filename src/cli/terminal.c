@@ -146,6 +146,11 @@ bool terminal_has_progress(void)
     return error_is_terminal;
 }
 
+bool terminal_has_colour(void)
+{
+    return output_has_colour;
+}
+
 void terminal_style(enum terminal_style style)
 {
     static const char *const codes[] = {[STYLE_PLAIN] = "\033[0m", [STYLE_BOLD] = "\033[1m", [STYLE_DIM] = "\033[2m"};
@@ -229,17 +234,17 @@ void line_reader_free(struct line_reader *reader)
     buffer_free(&reader->bytes);
 }
 
-/* False: Ctrl-C came first. The signal is let in only while waiting, so that none is lost between looking and waiting. */
-static bool wait_readable(int descriptor)
+/* The signal is let in only while waiting, so that none is lost between looking and waiting. */
+enum wait_result terminal_wait_readable(int descriptor)
 {
     struct pollfd ready = {.fd = descriptor, .events = POLLIN};
     sigset_t interrupt, before;
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     pthread_sigmask(SIG_BLOCK, &interrupt, &before);
-    bool interrupted = interrupt_count != 0 || (ppoll(&ready, 1, NULL, &before) < 0 && errno == EINTR);
+    bool disturbed = !interrupt_count && ppoll(&ready, 1, NULL, &before) < 0 && errno == EINTR;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return !interrupted;
+    return interrupt_count ? WAIT_INTERRUPTED : disturbed ? WAIT_DISTURBED : WAIT_READY;
 }
 
 /* Makes room and reads once. The bytes given out are dropped first. */
@@ -260,7 +265,10 @@ static enum line_status read_more(struct line_reader *reader)
         return LINE_FAILED;
     }
     terminal_flush();
-    if (!wait_readable(reader->descriptor))
+    enum wait_result waited;
+    while ((waited = terminal_wait_readable(reader->descriptor)) == WAIT_DISTURBED)
+        continue;
+    if (waited == WAIT_INTERRUPTED)
         return LINE_INTERRUPTED;
     ssize_t got = read(reader->descriptor, bytes->data + bytes->length, READ_PIECE);
     if (got < 0 && errno == EINTR)

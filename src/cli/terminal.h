@@ -34,6 +34,7 @@ bool terminal_is_interactive(void); /* standard input and output are a terminal 
 bool terminal_has_progress(void);   /* standard error is one */
 
 enum terminal_style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM };
+bool terminal_has_colour(void); /* standard output is a terminal that may be coloured */
 void terminal_style(enum terminal_style style); /* nothing unless standard output has colour */
 
 /* A bar on standard error while bytes are loaded; appears when it takes more than a moment. For sampan_engine_options.progress (self: a struct
@@ -50,6 +51,10 @@ void progress_bar_end(struct progress_bar *bar);
 void interrupts_catch(void);
 int interrupts_take(void); /* how many since the last call */
 bool interrupts_pending(void);
+
+/* Waits until the descriptor can be read; INTERRUPTED: Ctrl-C came first (or before), DISTURBED: another signal. */
+enum wait_result { WAIT_READY, WAIT_INTERRUPTED, WAIT_DISTURBED };
+enum wait_result terminal_wait_readable(int descriptor);
 
 /* ---- Lines of input. Standard output is flushed before it waits for more. */
 struct line_reader {
