@@ -174,7 +174,8 @@ void sampan_model_close(sampan_model *model)
 {
     if (!model)
         return;
-    chat_template_free(model->chat_template);
+    chat_template_free(model->chat.chat_template);
+    chat_template_free(model->chat_with_tools.chat_template);
     token_trie_free(model->trie);
     tokenizer_free(model->tokenizer);
     checkpoint_close(model->checkpoint);
@@ -392,24 +393,28 @@ int sampan_token_ends_answer(const sampan_model *model, int32_t id)
 
 /* ---- Chats. */
 
-static int model_template(sampan_model *model, const struct chat_template **chat_template, struct error *err)
+static int model_template(sampan_model *model, bool has_tools, const struct chat_template **chat_template, struct error *err)
 {
     const struct tokenizer_spec *spec = &model->checkpoint->tokenizer;
-    if (!model->checkpoint->has_tokenizer || !spec->chat_template)
+    bool is_for_tools = has_tools && spec->tool_template;
+    struct model_template *wanted = is_for_tools ? &model->chat_with_tools : &model->chat;
+    const char *source = is_for_tools ? spec->tool_template : spec->chat_template;
+    size_t length = is_for_tools ? spec->tool_template_length : spec->chat_template_length;
+    if (!model->checkpoint->has_tokenizer || !source)
         return error_set(err, SAMPAN_EUNSUPPORTED, "'%s' has no chat template: give it plain text instead (--raw)", model->checkpoint->path);
     pthread_mutex_lock(&model->mutex);
-    if (!model->template_made) {
-        int code = chat_template_create(spec->chat_template, spec->chat_template_length, "chat template", &model->chat_template, &model->template_error);
-        model->template_made = code != SAMPAN_ENOMEM;
+    if (!wanted->made) {
+        int code = chat_template_create(source, length, is_for_tools ? "chat template 'tool_use'" : "chat template", &wanted->chat_template, &wanted->error);
+        wanted->made = code != SAMPAN_ENOMEM;
     }
-    *chat_template = model->chat_template;
+    *chat_template = wanted->chat_template;
     pthread_mutex_unlock(&model->mutex);
     if (*chat_template)
         return 0;
     if (err)
-        *err = model->template_error;
+        *err = wanted->error;
     error_prefix(err, "loading the chat template of '%s'", model->checkpoint->path);
-    return model->template_error.code;
+    return wanted->error.code;
 }
 
 /* Appends "key": "text of the token", unless the conversation has the key. */
@@ -426,12 +431,14 @@ static void add_token_variable(const struct tokenizer_spec *spec, int32_t id, co
 }
 
 /* The conversation with bos_token and eos_token put in front of its own variables, as JSON text. */
-static int complete_conversation(const struct tokenizer_spec *spec, const char *conversation, size_t length, struct buffer *out, struct error *err)
+static int complete_conversation(const struct tokenizer_spec *spec, const char *conversation, size_t length, struct buffer *out, bool *has_tools,
+                                 struct error *err)
 {
     json_t *variables;
     int code = json_parse(conversation, length, JSON_PARSE_NUL, &variables, err);
     if (code)
         return error_prefix(err, "reading the conversation");
+    *has_tools = json_array_size(json_object_get(variables, "tools")) > 0;
     const char *brace = memchr(conversation, '{', length); /* there is one: it is an object */
     size_t rest = length - (size_t)(brace + 1 - conversation);
     buffer_append_char(out, '{');
@@ -449,9 +456,10 @@ static int render(sampan_model *model, const char *conversation, size_t length, 
     const struct chat_template *chat_template;
     struct buffer variables;
     buffer_init(&variables, (size_t)LIMIT_TEXT * 2);
-    int code = model_template(model, &chat_template, err);
+    bool has_tools = false;
+    int code = complete_conversation(&model->checkpoint->tokenizer, conversation, length, &variables, &has_tools, err);
     if (!code)
-        code = complete_conversation(&model->checkpoint->tokenizer, conversation, length, &variables, err);
+        code = model_template(model, has_tools, &chat_template, err);
     if (!code)
         code = chat_template_render(chat_template, variables.data, variables.length, prompt, err);
     buffer_free(&variables);

@@ -18,11 +18,15 @@
 struct sampan_model {
     struct checkpoint *checkpoint;
     pthread_mutex_t mutex; /* guards the making */
-    bool tokenizer_made, template_made;
+    bool tokenizer_made;
     struct tokenizer *tokenizer;
-    struct chat_template *chat_template;
-    struct error tokenizer_error, template_error;
     struct token_trie *trie; /* of the tokenizer's vocabulary; made with the first grammar */
+    struct error tokenizer_error;
+    struct model_template {
+        bool made;
+        struct chat_template *chat_template;
+        struct error error;
+    } chat, chat_with_tools; /* the latter where the model has a template of its own for it */
     char *name;              /* owned */
     struct sampan_model_description description;
 };

@@ -217,9 +217,36 @@ static void print_text_room(struct inspection *inspection)
     buffer_append_string(out, "\n");
     print_field(out, "chat template");
     if (spec->chat_template)
-        buffer_printf(out, "%zu bytes\n", spec->chat_template_length);
+        buffer_printf(out, "%zu bytes%s\n", spec->chat_template_length, spec->tool_template ? ", another for conversations with tools" : "");
     else
         buffer_append_string(out, "none\n");
+}
+
+static void append_recommended(struct buffer *out, const char *name, double value, int *n)
+{
+    if (value >= 0)
+        buffer_printf(out, "%s%s %g", (*n)++ ? ", " : "", name, value);
+}
+
+/* Negative: not said. */
+static void print_sampling(struct inspection *inspection)
+{
+    struct sampan_request recommended = {
+        .size = sizeof recommended, .temperature = -1, .top_k = -1, .top_p = -1, .min_p = -1, .typical_p = -1, .repetition_penalty = -1};
+    struct buffer *out = &inspection->out;
+    int n = 0;
+    print_field(out, "sampling");
+    if (sampan_model_recommend(inspection->session.model, &recommended, NULL)) {
+        buffer_printf(out, "%s\n", sampan_error_message());
+        return;
+    }
+    append_recommended(out, "temperature", recommended.temperature, &n);
+    append_recommended(out, "top-k", recommended.top_k, &n);
+    append_recommended(out, "top-p", recommended.top_p, &n);
+    append_recommended(out, "min-p", recommended.min_p, &n);
+    append_recommended(out, "typical-p", recommended.typical_p, &n);
+    append_recommended(out, "repetition penalty", recommended.repetition_penalty, &n);
+    buffer_append_string(out, n ? ", as its maker recommends\n" : "its maker recommends nothing\n");
 }
 
 static void print_running(struct inspection *inspection)
@@ -254,6 +281,7 @@ static void print_summary(struct inspection *inspection)
                   format_bytes(model->weight_bytes, weights));
     print_types(inspection);
     print_text_room(inspection);
+    print_sampling(inspection);
     print_running(inspection);
 }
 

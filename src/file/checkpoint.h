@@ -66,6 +66,7 @@ struct checkpoint {
     bool has_tokenizer;
     struct tokenizer_spec tokenizer; /* valid when has_tokenizer */
     const char *tokenizer_problem;   /* otherwise: one line that says why there is none; NULL when has_tokenizer */
+    const char *weights_problem;     /* a folder without weights, for its tokenizer alone: one line that says what is missing; else NULL */
 };
 
 /* SAMPAN_ENOTFOUND, SAMPAN_EIO, SAMPAN_EFORMAT, SAMPAN_EUNSUPPORTED, SAMPAN_ELIMIT, SAMPAN_ENOMEM; the message names path, offset, key or tensor. */

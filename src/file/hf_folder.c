@@ -11,6 +11,7 @@
 
 #define SINGLE_FILE "model.safetensors"
 #define INDEX_FILE "model.safetensors.index.json"
+#define TOKENIZER_FILE "tokenizer.json"
 
 struct folder_reader {
     struct hf_folder *folder;
@@ -163,6 +164,20 @@ static int read_sharded(struct folder_reader *reader, const char *index_path)
     return code;
 }
 
+/* Without weights a folder serves to tokenize and render, where it can. */
+static int lack_weights(struct folder_reader *reader)
+{
+    static const char problem[] = "the folder has neither " SINGLE_FILE " nor " INDEX_FILE
+                                  "; fetch the model's safetensors files into it (weights in .bin or .pt files are not read), or name a GGUF file";
+    const char *tokenizer = path_of(reader, TOKENIZER_FILE);
+    if (!tokenizer)
+        return SAMPAN_ENOMEM;
+    if (!file_exists(tokenizer))
+        return error_set(reader->err, SAMPAN_ENOTFOUND, "%s", problem);
+    reader->view->weights_problem = problem;
+    return 0;
+}
+
 /* As transformers does: one file goes before an index. */
 static int read_weights(struct folder_reader *reader)
 {
@@ -173,9 +188,7 @@ static int read_weights(struct folder_reader *reader)
         return read_sharded(reader, index);
     int code = open_shard(reader, SINGLE_FILE);
     if (code == SAMPAN_ENOTFOUND)
-        return error_set(reader->err, code,
-                         "the folder has neither " SINGLE_FILE " nor " INDEX_FILE
-                         "; fetch the model's safetensors files into it (weights in .bin or .pt files are not read), or name a GGUF file");
+        return lack_weights(reader);
     return code ? code : join_shards(reader);
 }
 
@@ -207,7 +220,7 @@ static int fill_tokenizer(struct checkpoint *view, struct arena *arena, struct e
 /* tokenizer.json without a model: for tokenizing and rendering alone. */
 static bool is_tokenizer_alone(struct folder_reader *reader, int *code)
 {
-    const char *config = path_of(reader, "config.json"), *tokenizer = path_of(reader, "tokenizer.json");
+    const char *config = path_of(reader, "config.json"), *tokenizer = path_of(reader, TOKENIZER_FILE);
     *code = config && tokenizer ? 0 : SAMPAN_ENOMEM;
     return !*code && !file_exists(config) && file_exists(tokenizer);
 }
@@ -217,6 +230,7 @@ static int read_model(struct folder_reader *reader, struct hash_map *keys)
     int code;
     if (is_tokenizer_alone(reader, &code)) {
         reader->view->architecture = "";
+        reader->view->weights_problem = "the folder has a tokenizer, but no config.json and no weights";
         return 0;
     }
     if (!code)

@@ -14,7 +14,10 @@ static int read_token(const json_t *config, const char *key, const struct tokeni
     const json_t *token = json_object_get(config, key);
     if (json_is_object(token))
         token = json_object_get(token, "content");
-    if (!token || json_is_null(token))
+    if (!token)
+        return 0;
+    *id = -1;
+    if (json_is_null(token))
         return 0;
     if (!json_is_string(token))
         return error_set(err, SAMPAN_EFORMAT, "'%s' is neither a text nor an object with 'content'", key);
@@ -22,43 +25,51 @@ static int read_token(const json_t *config, const char *key, const struct tokeni
     return 0;
 }
 
-/* A text, or a list of {"name", "template"}, of which "default" is taken. */
+static int keep_template(const char *source, size_t length, bool is_for_tools, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+{
+    const char *kept = arena_strndup(arena, source, length);
+    if (!kept)
+        return error_no_memory(err, "reading the chat template");
+    if (length > LIMIT_TEMPLATE_SOURCE)
+        return error_set(err, SAMPAN_ELIMIT, "the chat template has %zu bytes, expected at most %u", length, LIMIT_TEMPLATE_SOURCE);
+    *(is_for_tools ? &spec->tool_template : &spec->chat_template) = kept;
+    *(is_for_tools ? &spec->tool_template_length : &spec->chat_template_length) = length;
+    return 0;
+}
+
+/* "default" serves all conversations, "tool_use" those with tools; others (for retrieval, ...) are left. */
+static int read_named_templates(const json_t *list, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+{
+    int code = 0;
+    for (size_t i = 0; !code && i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i), *source = json_object_get(entry, "template");
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (!name || !json_is_string(source))
+            return error_set(err, SAMPAN_EFORMAT, "'chat_template' entry %zu has no 'name' or no 'template'", i);
+        bool is_for_tools = strcmp(name, "tool_use") == 0;
+        if (is_for_tools || strcmp(name, "default") == 0)
+            code = keep_template(json_string_value(source), json_string_length(source), is_for_tools, arena, spec, err);
+    }
+    return code;
+}
+
+/* A text, or a list of {"name", "template"}. */
 static int read_template(const json_t *config, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
     const json_t *found = json_object_get(config, "chat_template");
     if (!found || json_is_null(found))
         return 0;
-    if (json_is_array(found)) {
-        const json_t *list = found;
-        found = NULL;
-        for (size_t i = 0; i < json_array_size(list) && !found; i++) {
-            const json_t *entry = json_array_get(list, i);
-            const char *name = json_string_value(json_object_get(entry, "name"));
-            if (!name || !json_is_string(json_object_get(entry, "template")))
-                return error_set(err, SAMPAN_EFORMAT, "'chat_template' entry %zu has no 'name' or no 'template'", i);
-            if (strcmp(name, "default") == 0)
-                found = json_object_get(entry, "template");
-        }
-        if (!found)
-            return 0;
-    }
+    if (json_is_array(found))
+        return read_named_templates(found, arena, spec, err);
     if (!json_is_string(found))
         return error_set(err, SAMPAN_EFORMAT, "'chat_template' is neither a text nor a list");
-    spec->chat_template_length = json_string_length(found);
-    spec->chat_template = arena_strndup(arena, json_string_value(found), spec->chat_template_length);
-    return spec->chat_template ? 0 : error_no_memory(err, "reading the chat template");
+    return keep_template(json_string_value(found), json_string_length(found), false, arena, spec, err);
 }
 
 /* The post-processor's template decides what is put around a text; where it puts nothing, tokenizer_config.json may ask for BOS and EOS. */
-static int add_configured_tokens(const json_t *config, struct tokenizer_spec *spec, struct error *err)
+static int add_configured_tokens(struct tokenizer_spec *spec, struct error *err)
 {
-    const bool listed = spec->n_before + spec->n_behind > 0;
-    int code = json_read_flag(config, "add_bos_token", false, &spec->add_bos, err);
-    if (!code)
-        code = json_read_flag(config, "add_eos_token", false, &spec->add_eos, err);
-    if (code)
-        return code;
-    if (listed) {
+    if (spec->n_before + spec->n_behind > 0) {
         spec->add_bos = spec->add_eos = false;
         for (int i = 0; i < spec->n_before; i++)
             spec->add_bos |= spec->before[i] == spec->bos_id;
@@ -67,13 +78,15 @@ static int add_configured_tokens(const json_t *config, struct tokenizer_spec *sp
         return 0;
     }
     if ((spec->add_bos && spec->bos_id < 0) || (spec->add_eos && spec->eos_id < 0))
-        return error_set(err, SAMPAN_EFORMAT, "'%s' is true, but '%s' is not a token of the vocabulary",
+        return error_set(err, SAMPAN_EFORMAT, "'%s' in tokenizer_config.json is true, but '%s' is not a token of the vocabulary",
                          spec->add_bos && spec->bos_id < 0 ? "add_bos_token" : "add_eos_token", spec->add_bos && spec->bos_id < 0 ? "bos_token" : "eos_token");
     return 0;
 }
 
-static int fill_from_config(const json_t *config, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+/* Older folders name the special tokens in a file of their own, too; tokenizer_config.json goes before it. */
+static int fill_special_tokens(const json_t *config, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
+    (void)arena;
     int code = read_token(config, "bos_token", spec, &spec->bos_id, err);
     if (!code)
         code = read_token(config, "eos_token", spec, &spec->eos_id, err);
@@ -81,25 +94,35 @@ static int fill_from_config(const json_t *config, struct arena *arena, struct to
         code = read_token(config, "pad_token", spec, &spec->padding_id, err);
     if (!code && spec->unknown_id < 0)
         code = read_token(config, "unk_token", spec, &spec->unknown_id, err);
-    if (!code)
-        code = read_template(config, arena, spec, err);
-    return code ? code : add_configured_tokens(config, spec, err);
+    return code;
 }
 
-/* chat_template.jinja, where there is one, stands for the template in tokenizer_config.json. */
-static int read_template_file(const char *path, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+static int fill_from_config(const json_t *config, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
+    int code = fill_special_tokens(config, arena, spec, err);
+    if (!code)
+        code = read_template(config, arena, spec, err);
+    if (!code)
+        code = json_read_flag(config, "add_bos_token", false, &spec->add_bos, err);
+    return code ? code : json_read_flag(config, "add_eos_token", false, &spec->add_eos, err);
+}
+
+/* Files of their own stand for the templates in tokenizer_config.json. */
+static int read_template_file(const char *folder, const char *name, bool is_for_tools, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+{
+    const char *path = arena_printf(arena, "%s/%s", folder, name);
     char *data;
     size_t length;
+    if (!path)
+        return error_no_memory(err, "reading the chat template");
     if (!file_exists(path))
         return 0;
     int code = file_read_whole(path, LIMIT_TEMPLATE_SOURCE, &data, &length, err);
     if (code)
         return code;
-    spec->chat_template = arena_strndup(arena, data, length);
-    spec->chat_template_length = length;
+    code = keep_template(data, length, is_for_tools, arena, spec, err);
     mem_free(data);
-    return spec->chat_template ? 0 : error_no_memory(err, "reading the chat template");
+    return code;
 }
 
 /* ---- what ends a generation ---- */
@@ -133,20 +156,38 @@ static int fill_ends(const struct checkpoint *view, struct arena *arena, struct 
     return code ? code : end_of_generation_fill(spec, ids, n, arena, err);
 }
 
-int tokenizer_json_fill_config(const char *folder, const struct checkpoint *view, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+/* A JSON file beside tokenizer.json, handed to `take`; absent: nothing. */
+static int read_beside(const char *folder, const char *name, int (*take)(const json_t *, struct arena *, struct tokenizer_spec *, struct error *),
+                       struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
-    const char *path = arena_printf(arena, "%s/tokenizer_config.json", folder), *template_path = arena_printf(arena, "%s/chat_template.jinja", folder);
-    json_t *config = NULL;
-    if (!path || !template_path)
+    const char *path = arena_printf(arena, "%s/%s", folder, name);
+    json_t *json = NULL;
+    if (!path)
         return error_no_memory(err, "reading the tokenizer's configuration");
-    int code = file_exists(path) ? json_file_read(path, LIMIT_CONFIGURATION, &config, err) : 0;
+    if (!file_exists(path))
+        return 0;
+    int code = json_file_read(path, LIMIT_CONFIGURATION, &json, err);
     if (code)
         return code;
-    code = fill_from_config(config, arena, spec, err);
-    json_decref(config);
+    code = take(json, arena, spec, err);
+    json_decref(json);
     if (code)
         error_prefix(err, "reading '%s'", path);
-    else
-        code = read_template_file(template_path, arena, spec, err);
+    return code;
+}
+
+int tokenizer_json_fill_config(const char *folder, const struct checkpoint *view, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
+{
+    int code = read_beside(folder, "special_tokens_map.json", fill_special_tokens, arena, spec, err);
+    if (!code)
+        code = read_beside(folder, "chat_template.json", read_template, arena, spec, err);
+    if (!code)
+        code = read_beside(folder, "tokenizer_config.json", fill_from_config, arena, spec, err);
+    if (!code)
+        code = read_template_file(folder, "chat_template.jinja", false, arena, spec, err);
+    if (!code)
+        code = read_template_file(folder, "additional_chat_templates/tool_use.jinja", true, arena, spec, err);
+    if (!code)
+        code = add_configured_tokens(spec, err);
     return code ? code : fill_ends(view, arena, spec, err);
 }

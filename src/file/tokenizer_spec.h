@@ -172,6 +172,8 @@ struct tokenizer_spec {
     const int32_t *before, *behind; /* [n_before], [n_behind]: instead of BOS and EOS, when n_before + n_behind > 0 */
     const char *chat_template;      /* Jinja source, NULL: none */
     size_t chat_template_length;
+    const char *tool_template; /* the template named "tool_use", for conversations with tools; NULL: chat_template serves them, too */
+    size_t tool_template_length;
 };
 
 #endif

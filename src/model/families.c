@@ -26,6 +26,8 @@ static int refuse_architecture(const struct checkpoint *checkpoint, struct error
 
 int model_find_family(const struct checkpoint *checkpoint, const struct model_family **family, struct error *err)
 {
+    if (checkpoint->weights_problem)
+        return error_set(err, SAMPAN_ENOTFOUND, "the model in '%s' has no weights: %s", checkpoint->path, checkpoint->weights_problem);
     for (size_t f = 0; model_families[f]; f++) {
         for (size_t a = 0; model_families[f]->architectures[a]; a++) {
             if (strcmp(model_families[f]->architectures[a], checkpoint->architecture) == 0) {

@@ -256,6 +256,34 @@ class BadFiles(Case):
         self.fails(2, "inspect", folder, "--quantize", "q9", saying="q8_0, q6_k")
         self.fails(1, "inspect", TINY, "--quantize", "q8_0", saying="no matrix in f32, f16 or bf16")
 
+    def test_a_folder_without_weights_tokenizes_and_renders_by_its_templates_and_says_that_it_cannot_run(self):
+        folder = path_of("no_weights")
+        os.makedirs(folder, exist_ok=True)
+        characters = [chr(c) for c in [*range(33, 127), *range(161, 173), *range(174, 256)]]
+        vocabulary = {character: index for index, character in enumerate(characters + [chr(256 + i) for i in range(256 - len(characters))])}
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+        contents = {
+            "config.json": {"architectures": ["LlamaForCausalLM"]},
+            "tokenizer.json": {"added_tokens": [], "normalizer": None, "pre_tokenizer": byte_level, "post_processor": byte_level, "decoder": byte_level,
+                               "model": {"type": "BPE", "vocab": vocabulary, "merges": []}},
+            "tokenizer_config.json": {"chat_template": [{"name": "default", "template": "plain {{ messages[0].content }}"},
+                                                        {"name": "tool_use", "template": "{{ tools | length }} tools {{ messages[0].content }}"}]},
+            "generation_config.json": {"do_sample": True, "temperature": 0.3},
+            "plain.conversation": {"messages": [{"role": "user", "content": "hi"}], "tools": []},
+            "tools.conversation": {"messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function"}]},
+        }
+        for name, content in contents.items():
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                json.dump(content, file)
+        self.assertEqual(json.loads(self.ok("tokenize", folder, "--text", "ab")), [64, 65])
+        self.assertEqual(self.ok("render", folder, "--conversation", os.path.join(folder, "plain.conversation")), "plain hi")
+        self.assertEqual(self.ok("render", folder, "--conversation", os.path.join(folder, "tools.conversation")), "1 tools hi")
+        out = self.ok("inspect", folder)
+        self.assertIn("another for conversations with tools", out)
+        self.assertRegex(out, r"sampling +temperature 0\.3, as its maker recommends")
+        self.assertRegex(out, r"runs here +no: .*has no weights")
+        self.fails(1, "run", folder, "--prompt", "hi", saying="neither model.safetensors nor")
+
 
 class Run(Case):
     def test_a_prompt_is_answered_once_and_the_same_each_time(self):

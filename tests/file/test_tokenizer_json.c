@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -192,7 +193,14 @@ static void a_file_cut_at_any_byte_is_refused(void **state)
 /* ---- folders ---- */
 
 static char folder[] = "/tmp/sampan_test_XXXXXX";
-static const char *const file_names[] = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"};
+static const char *const file_names[] = {"tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "chat_template.jinja",
+                                         "chat_template.json",
+                                         "special_tokens_map.json",
+                                         "config.json",
+                                         "additional_chat_templates/tool_use.jinja",
+                                         "additional_chat_templates"};
 
 static void write_file(const char *name, const char *text)
 {
@@ -214,10 +222,10 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof file_names / sizeof file_names[0]; i++) {
         char path[200];
         snprintf(path, sizeof path, "%s/%s", folder, file_names[i]);
-        unlink(path);
+        remove(path);
     }
     return rmdir(folder);
 }
@@ -259,12 +267,56 @@ static void the_configuration_names_tokens_and_template(void **state)
     assert_int_equal(spec->padding_id, -1);
     assert_true(spec->add_bos && !spec->add_eos);
     assert_string_equal(spec->chat_template, "D");
+    assert_string_equal(spec->tool_template, "T");
     assert_int_equal(spec->n_eog_ids, 1);
     assert_int_equal(spec->eog_ids[0], 6);
     checkpoint_close(checkpoint);
     write_file("chat_template.jinja", "J");
     checkpoint = open_folder();
     assert_string_equal(checkpoint->tokenizer.chat_template, "J"); /* the file stands for the entry */
+    checkpoint_close(checkpoint);
+}
+
+static void older_and_newer_files_beside_it_are_read_in_their_order(void **state)
+{
+    (void)state;
+    char path[200];
+    write_file("tokenizer.json", file_with(N_PARTS, ""));
+    write_file("special_tokens_map.json", "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"<x>\"},\"pad_token\":\"<s>\"}");
+    write_file("chat_template.json", "{\"chat_template\":\"J\"}");
+    struct checkpoint *checkpoint = open_folder();
+    assert_int_equal(checkpoint->tokenizer.bos_id, 3);
+    assert_int_equal(checkpoint->tokenizer.eos_id, 6);
+    assert_string_equal(checkpoint->tokenizer.chat_template, "J");
+    assert_null(checkpoint->tokenizer.tool_template);
+    checkpoint_close(checkpoint);
+    snprintf(path, sizeof path, "%s/additional_chat_templates", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_file("additional_chat_templates/tool_use.jinja", "U");
+    write_file("tokenizer_config.json", "{\"bos_token\":\"<x>\",\"pad_token\":null,\"chat_template\":\"C\"}");
+    checkpoint = open_folder();
+    assert_int_equal(checkpoint->tokenizer.bos_id, 6); /* tokenizer_config.json goes before the older files */
+    assert_int_equal(checkpoint->tokenizer.eos_id, 6);
+    assert_int_equal(checkpoint->tokenizer.padding_id, -1); /* null: there is none */
+    assert_string_equal(checkpoint->tokenizer.chat_template, "C");
+    assert_string_equal(checkpoint->tokenizer.tool_template, "U");
+    checkpoint_close(checkpoint);
+}
+
+/* Told to tokenize, such a folder does; told to run, it says what is missing. */
+static void a_folder_without_weights_opens_for_its_tokenizer(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct checkpoint *checkpoint;
+    write_file("config.json", "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":4}");
+    assert_int_equal(checkpoint_open(folder, &checkpoint, &err), SAMPAN_ENOTFOUND);
+    assert_non_null(strstr(err.message, "neither model.safetensors nor"));
+    write_file("tokenizer.json", file_with(N_PARTS, ""));
+    checkpoint = open_folder();
+    assert_true(checkpoint->has_tokenizer);
+    assert_string_equal(checkpoint->architecture, "LlamaForCausalLM");
+    assert_non_null(strstr(checkpoint->weights_problem, "neither model.safetensors nor"));
     checkpoint_close(checkpoint);
 }
 
@@ -350,6 +402,8 @@ int main(void)
         cmocka_unit_test(a_file_cut_at_any_byte_is_refused),
         cmocka_unit_test_setup_teardown(a_folder_with_a_tokenizer_alone_opens, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_configuration_names_tokens_and_template, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(older_and_newer_files_beside_it_are_read_in_their_order, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_folder_without_weights_opens_for_its_tokenizer, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_post_processor_decides_before_the_configuration, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_wrong_configuration_is_refused_with_its_path, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_tokenizer_of_an_unknown_kind_opens_without_it_and_says_why, make_folder, remove_folder),
