@@ -255,15 +255,19 @@ static void multiply_segments(panel_kernel kernel, const struct cpu_weight *weig
         memcpy(out + r * out_stride, tree.levels[depth] + r * PANEL_OUTPUTS, PANEL_OUTPUTS * sizeof *out);
 }
 
+#define FEW_ROWS 8       /* a kernel passes over a panel once */
+#define AHEAD_BYTES 4096 /* then: some hundred nanoseconds; with more rows, a panel */
+
 /* Outputs of panel `panel` for tile `tile`: out[r * out_stride + lane]. */
 static void multiply_panel(const struct cpu_plan *plan, const struct cpu_weight *weight, int32_t panel, const struct linear_input *input, int32_t tile,
-                           float *out, int64_t out_stride)
+                           bool from_memory, float *out, int64_t out_stride)
 {
-    int32_t first_row = tile * LINEAR_TILE_ROWS;
+    int32_t first_row = tile * LINEAR_TILE_ROWS, n = input->n_rows - first_row < LINEAR_TILE_ROWS ? input->n_rows - first_row : LINEAR_TILE_ROWS;
     struct panel_job job = {
         .panel = weight->bytes + panel * weight->panel_bytes,
         .last = (int32_t)weight->columns,
-        .n_rows = input->n_rows - first_row < LINEAR_TILE_ROWS ? input->n_rows - first_row : LINEAR_TILE_ROWS,
+        .n_rows = n,
+        .ahead = !from_memory ? 0 : n <= FEW_ROWS ? AHEAD_BYTES : weight->panel_bytes,
         .out = out,
         .out_stride = out_stride,
     };
@@ -355,7 +359,7 @@ static void run_unit(struct cpu_plan *plan, const struct stage_linear *linear, c
     float *out = to->rows + (int64_t)unit * PANEL_OUTPUTS;
     if (weight->layout == LAYOUT_PANELS) {
         for (int32_t r = first_row; r < first_row + n_rows; r += LINEAR_TILE_ROWS)
-            multiply_panel(plan, weight, unit, input, r / LINEAR_TILE_ROWS, out + r * to->stride, to->stride);
+            multiply_panel(plan, weight, unit, input, r / LINEAR_TILE_ROWS, r == first_row, out + r * to->stride, to->stride);
     } else {
         int64_t first = (int64_t)unit * PANEL_OUTPUTS;
         for (int32_t i = 0; i < PANEL_OUTPUTS && first + i < weight->rows; i += 4) {
@@ -376,7 +380,7 @@ static void run_gated_unit(struct cpu_plan *plan, const struct stage_linear *lin
         for (int32_t o = 0; o < 2; o++) {
             for (int32_t p = 0; p < 2; p++) {
                 float *out = halves[o] + p * PANEL_OUTPUTS;
-                multiply_panel(plan, linear->weights[o], 2 * unit + p, input, r / LINEAR_TILE_ROWS, out, LINEAR_BLOCK);
+                multiply_panel(plan, linear->weights[o], 2 * unit + p, input, r / LINEAR_TILE_ROWS, r == first_row, out, LINEAR_BLOCK);
                 add_bias(linear, o, 2 * unit + p, 0, n, out, LINEAR_BLOCK);
             }
             for (int32_t i = 0; linear->store_outs && i < n; i++)

@@ -12,7 +12,6 @@
 #include "chip/cpu/kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define PREFETCH_AHEAD 4096
 #define ROWS_AT_ONCE 4
 
 static ALWAYS_INLINE __m256i broadcast4(const int8_t *bytes)
@@ -65,15 +64,15 @@ static ALWAYS_INLINE void load_codes(enum panel_kind kind, const uint8_t *codes,
     }
 }
 
-static ALWAYS_INLINE void load_block(enum panel_kind kind, const uint8_t *panel, int32_t b, int half, bool prefetch, struct block *block)
+static ALWAYS_INLINE void load_block(enum panel_kind kind, const uint8_t *panel, int32_t b, int half, int64_t ahead, struct block *block)
 {
     const struct panel_format *format = &panel_formats[kind];
     const uint8_t *header = panel_header(kind, panel, (uint32_t)b);
     const uint8_t *codes = panel_codes(kind, header, (uint32_t)b), *scales = panel_scales(kind, header, (uint32_t)b);
-    if (prefetch) {
+    if (ahead) {
 #pragma GCC unroll 9
         for (int line = 0; line <= format->bits; line++)
-            _mm_prefetch((const char *)codes + PREFETCH_AHEAD + 64 * line, _MM_HINT_T0);
+            _mm_prefetch((const char *)codes + ahead + 64 * line, _MM_HINT_T0);
     }
     load_codes(kind, codes + 32 * half, block->codes);
     if (!panel_has_byte_scales(kind)) {
@@ -154,7 +153,7 @@ static ALWAYS_INLINE void multiply_rows(enum panel_kind kind, int n_rows, const 
         sums[r] = _mm256_setzero_ps();
     for (int32_t b = job->first; b < job->last; b++) {
         struct block block;
-        load_block(kind, job->panel, b, half, half == 0 && job->n_rows <= ROWS_AT_ONCE, &block);
+        load_block(kind, job->panel, b, half, half == 0 && first_row == 0 ? job->ahead : 0, &block);
         int64_t index = (int64_t)b * job->n_rows + first_row;
         const int8_t *input = job->high + index * LINEAR_BLOCK;
         const struct input_meta *meta = job->meta + index;
@@ -173,7 +172,7 @@ static ALWAYS_INLINE void add_residuals(enum panel_kind kind, const struct panel
     for (int32_t i = 0; i < job->n_residuals; i++) {
         const struct residual *residual = &job->residuals[i];
         if (i == 0 || residual->block != residual[-1].block)
-            load_block(kind, job->panel, residual->block, half, false, &block);
+            load_block(kind, job->panel, residual->block, half, 0, &block);
         float *out = job->out + residual->row * job->out_stride + 8 * half;
         const int8_t *input = job->low + ((int64_t)residual->block * job->n_rows + residual->row) * LINEAR_BLOCK;
         _mm256_storeu_ps(out, add_block(kind, &block, input, &residual->meta, _mm256_loadu_ps(out)));

@@ -11,7 +11,6 @@
 #include "chip/cpu/kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define PREFETCH_AHEAD 4096 /* bytes; with few rows, memory is the limit */
 #define ROWS_AT_ONCE 8
 
 static ALWAYS_INLINE __m512i broadcast4(const int8_t *bytes)
@@ -66,16 +65,11 @@ static ALWAYS_INLINE void load_codes(enum panel_kind kind, const uint8_t *codes,
     }
 }
 
-static ALWAYS_INLINE void load_block(enum panel_kind kind, const uint8_t *panel, int32_t b, bool prefetch, struct block *block)
+static ALWAYS_INLINE void load_block(enum panel_kind kind, const uint8_t *panel, int32_t b, struct block *block)
 {
     const struct panel_format *format = &panel_formats[kind];
     const uint8_t *header = panel_header(kind, panel, (uint32_t)b);
     const uint8_t *codes = panel_codes(kind, header, (uint32_t)b), *scales = panel_scales(kind, header, (uint32_t)b);
-    if (prefetch) {
-#pragma GCC unroll 9
-        for (int line = 0; line <= format->bits; line++)
-            _mm_prefetch((const char *)codes + PREFETCH_AHEAD + 64 * line, _MM_HINT_T0);
-    }
     load_codes(kind, codes, block->codes);
     if (!panel_has_byte_scales(kind)) {
         block->scales[0] = load_halves(scales);
@@ -134,6 +128,24 @@ static ALWAYS_INLINE __m512 add_block(enum panel_kind kind, const struct block *
     return sum;
 }
 
+/* Fetches what is read `ahead` bytes later. Where rows take two passes over a panel, each fetches every other line, so that memory works all the time. */
+static ALWAYS_INLINE void fetch_ahead(enum panel_kind kind, const struct panel_job *job, int32_t b, int32_t first_row)
+{
+    const char *line = (const char *)panel_codes(kind, panel_header(kind, job->panel, (uint32_t)b), (uint32_t)b) + job->ahead;
+    if (!job->ahead || first_row > ROWS_AT_ONCE)
+        return;
+    if (job->n_rows <= ROWS_AT_ONCE) {
+#pragma GCC unroll 9
+        for (int i = 0; i <= panel_formats[kind].bits; i++)
+            _mm_prefetch(line + 64 * i, _MM_HINT_T0);
+        return;
+    }
+    line += first_row ? 64 : 0;
+#pragma GCC unroll 5
+    for (int i = 0; i <= panel_formats[kind].bits; i += 2)
+        _mm_prefetch(line + 64 * i, _MM_HINT_T1);
+}
+
 static ALWAYS_INLINE void multiply_rows(enum panel_kind kind, int n_rows, const struct panel_job *job, int32_t first_row)
 {
     __m512 sums[ROWS_AT_ONCE];
@@ -142,7 +154,8 @@ static ALWAYS_INLINE void multiply_rows(enum panel_kind kind, int n_rows, const 
         sums[r] = _mm512_setzero_ps();
     for (int32_t b = job->first; b < job->last; b++) {
         struct block block;
-        load_block(kind, job->panel, b, n_rows <= 4, &block);
+        fetch_ahead(kind, job, b, first_row);
+        load_block(kind, job->panel, b, &block);
         int64_t index = (int64_t)b * job->n_rows + first_row;
         const int8_t *input = job->high + index * LINEAR_BLOCK;
         const struct input_meta *meta = job->meta + index;
@@ -161,7 +174,7 @@ static ALWAYS_INLINE void add_residuals(enum panel_kind kind, const struct panel
     for (int32_t i = 0; i < job->n_residuals; i++) {
         const struct residual *residual = &job->residuals[i];
         if (i == 0 || residual->block != residual[-1].block)
-            load_block(kind, job->panel, residual->block, false, &block);
+            load_block(kind, job->panel, residual->block, &block);
         float *out = job->out + residual->row * job->out_stride;
         const int8_t *input = job->low + ((int64_t)residual->block * job->n_rows + residual->row) * LINEAR_BLOCK;
         _mm512_storeu_ps(out, add_block(kind, &block, input, &residual->meta, _mm512_loadu_ps(out)));

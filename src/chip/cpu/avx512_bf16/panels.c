@@ -11,7 +11,6 @@
 #include "chip/cpu/kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define PREFETCH_AHEAD 4096
 #define ROWS_AT_ONCE 12
 
 static ALWAYS_INLINE __m512bh broadcast_pair(const uint16_t *pair)
@@ -33,9 +32,9 @@ static ALWAYS_INLINE void multiply_rows(int n_rows, const struct panel_job *job,
     int32_t c = job->first;
     for (; c + 4 <= job->last; c += 4) {
         __m512bh even = (__m512bh)_mm512_loadu_si512(panel + c * 32), odd = (__m512bh)_mm512_loadu_si512(panel + c * 32 + 64);
-        if (n_rows <= 4) {
-            _mm_prefetch((const char *)panel + c * 32 + PREFETCH_AHEAD, _MM_HINT_T0);
-            _mm_prefetch((const char *)panel + c * 32 + PREFETCH_AHEAD + 64, _MM_HINT_T0);
+        if (first_row == 0 && job->ahead) {
+            _mm_prefetch((const char *)panel + c * 32 + job->ahead, _MM_HINT_T0);
+            _mm_prefetch((const char *)panel + c * 32 + job->ahead + 64, _MM_HINT_T0);
         }
 #pragma GCC unroll 12
         for (int r = 0; r < n_rows; r++) {
