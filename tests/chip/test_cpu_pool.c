@@ -69,6 +69,31 @@ static void every_ticket_goes_to_one_worker_in_every_stage_and_every_run(void **
     }
 }
 
+/* The first worker takes nothing: others finish its share. */
+static void take_pieces(void *argument, int32_t worker)
+{
+    struct shared *shared = argument;
+    for (int stage = 0; stage < 50; stage++) {
+        for (int32_t piece; (worker > 0 || shared->n == 1) && (piece = pool_take(shared->pool, TICKETS, worker)) >= 0;)
+            shared->taken[piece]++;
+        pool_barrier(shared->pool);
+    }
+}
+
+static void every_piece_goes_to_one_worker_and_a_share_left_over_to_others(void **state)
+{
+    (void)state;
+    for (int32_t n = 1; n <= 4; n++) {
+        struct shared shared = {.n = n};
+        assert_int_equal(pool_create(n, &shared.pool, NULL), 0);
+        pool_run(shared.pool, take_pieces, &shared);
+        pool_run(shared.pool, take_pieces, &shared);
+        for (int32_t i = 0; i < TICKETS; i++)
+            assert_int_equal(shared.taken[i], 100);
+        pool_free(shared.pool);
+    }
+}
+
 static void a_pool_of_no_workers_is_refused(void **state)
 {
     (void)state;
@@ -100,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behind_a_barrier_every_worker_sees_what_all_wrote_before),
+        cmocka_unit_test(every_piece_goes_to_one_worker_and_a_share_left_over_to_others),
         cmocka_unit_test(every_ticket_goes_to_one_worker_in_every_stage_and_every_run),
         cmocka_unit_test(a_pool_of_no_workers_is_refused),
         cmocka_unit_test(cgroup_limits_are_read_as_the_kernel_writes_them),

@@ -82,25 +82,28 @@ static void norm_head(const struct cpu_plan *plan, const struct stage_rope *rope
         plan->chip->kernels.norm_rms(head, NULL, weight, width, rope->epsilon, NULL, head);
 }
 
+/* Norms, rotates and writes what belongs to one key head: its queries, its key, its value. */
+static void place_head(const struct cpu_plan *plan, const struct stage_rope *rope, int32_t row, int32_t kv_head)
+{
+    const struct cache_group *cache = &plan->groups[rope->group];
+    int32_t heads = rope->n_heads / cache->n_kv_heads;
+    for (int32_t h = kv_head * heads; h < (kv_head + 1) * heads; h++) {
+        float *head = buffer_row(&rope->query, row) + h * cache->key_width;
+        norm_head(plan, rope, rope->query_norm, head, cache->key_width);
+        rotate(plan, rope, head, row);
+    }
+    float *head = buffer_row(&rope->key, row) + kv_head * cache->key_width;
+    norm_head(plan, rope, rope->key_norm, head, cache->key_width);
+    rotate(plan, rope, head, row);
+    write_cache(plan, rope, row, kv_head);
+}
+
 void cpu_run_rope(struct cpu_plan *plan, const struct stage *stage, int32_t worker)
 {
-    const struct stage_rope *rope = &stage->rope;
-    const struct cache_group *cache = &plan->groups[rope->group];
-    int32_t first, last;
-    share_work(plan->step->n_tokens, worker, plan->n_workers, &first, &last);
-    for (int32_t r = first; r < last; r++) {
-        for (int32_t h = 0; h < rope->n_heads; h++) {
-            float *head = buffer_row(&rope->query, r) + h * cache->key_width;
-            norm_head(plan, rope, rope->query_norm, head, cache->key_width);
-            rotate(plan, rope, head, r);
-        }
-        for (int32_t h = 0; h < cache->n_kv_heads; h++) {
-            float *head = buffer_row(&rope->key, r) + h * cache->key_width;
-            norm_head(plan, rope, rope->key_norm, head, cache->key_width);
-            rotate(plan, rope, head, r);
-            write_cache(plan, rope, r, h);
-        }
-    }
+    int32_t n_kv_heads = plan->groups[stage->rope.group].n_kv_heads, first, last;
+    share_work(plan->step->n_tokens * n_kv_heads, worker, plan->n_workers, &first, &last);
+    for (int32_t item = first; item < last; item++)
+        place_head(plan, &stage->rope, item / n_kv_heads, item % n_kv_heads);
 }
 
 /* ---- Attention */
@@ -119,7 +122,9 @@ void cpu_list_attention_tiles(struct cpu_plan *plan, const struct step *step)
     }
     most = most < 1 ? 1 : most > LINEAR_TILE_ROWS ? LINEAR_TILE_ROWS : most;
     plan->n_tiles = 0;
+    plan->single_rows = true;
     for (int32_t s = 0; s < step->n_sequences; s++) {
+        plan->single_rows &= step->row_starts[s + 1] - step->row_starts[s] <= 1;
         for (int32_t r = step->row_starts[s]; r < step->row_starts[s + 1]; r += most) {
             int32_t left = step->row_starts[s + 1] - r;
             plan->tiles[plan->n_tiles++] = (struct attention_tile){.sequence = s, .first_row = r, .n_rows = left < most ? left : most};
@@ -327,6 +332,8 @@ void cpu_run_attention(struct cpu_plan *plan, const struct stage *stage, int32_t
     int32_t n_items = plan->n_tiles * n_kv_heads;
     for (int32_t item = pool_ticket(plan->chip->pool); item < n_items; item = pool_ticket(plan->chip->pool)) {
         int32_t tile = plan->n_tiles - 1 - item / n_kv_heads; /* the longest first */
+        if (attention->rope && plan->single_rows)
+            place_head(plan, attention->rope, plan->tiles[tile].first_row, item % n_kv_heads);
         attend(plan, attention, &plan->tiles[tile], item % n_kv_heads, &plan->scratch[worker]);
     }
 }

@@ -153,6 +153,7 @@ static void compile_attention(struct compiler *compiler, int32_t i, struct stage
     attention->query = place(compiler, op->query);
     attention->out = place(compiler, op->out);
     attention->n_heads = op->n_heads;
+    attention->rope = NULL; /* see join_rope */
     attention->group = op->group;
     attention->layer = op->layer;
     attention->window = op->window;
@@ -247,6 +248,18 @@ static bool leaves_quantized(const struct stage *stage)
            (stage->kind == STAGE_LINEAR && stage->linear.gated && stage->linear.quantize_gated);
 }
 
+/* A row's key head needs nothing of the others: where each sequence has one row, rotation goes with attention. */
+static void join_rope(struct cpu_plan *plan)
+{
+    for (int32_t i = 1; i < plan->n_stages; i++) {
+        const struct stage *before = &plan->stages[i - 1];
+        struct stage_attention *attention = &plan->stages[i].attention;
+        if (plan->stages[i].kind == STAGE_ATTENTION && before->kind == STAGE_ROPE && before->rope.group == attention->group &&
+            before->rope.layer == attention->layer && before->rope.n_heads == attention->n_heads && before->rope.query.rows == attention->query.rows)
+            attention->rope = &before->rope;
+    }
+}
+
 int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, struct error *err)
 {
     struct compiler compiler = {.plan = plan, .program = program};
@@ -265,6 +278,7 @@ int cpu_compile_stages(struct cpu_plan *plan, const struct program *program, str
         i += taken;
         plan->n_stages++;
     }
+    join_rope(plan);
     for (int32_t b = 0; b < program->n_buffers; b++)
         plan->current[b] = place(&compiler, b);
     return 0;

@@ -40,8 +40,8 @@ struct residual {
 struct panel_job {
     const uint8_t *panel;
     int32_t first, last;
-    int32_t n_rows;   /* T */
-    int64_t ahead;    /* bytes behind each block that are fetched on the way, because panels come from memory; 0: none */
+    int32_t n_rows; /* T */
+    int64_t ahead;  /* bytes behind each block that are fetched on the way, because panels come from memory; 0: none */
     /* Integer panels. */
     const int8_t *high, *low;
     const struct input_meta *meta;

@@ -267,7 +267,9 @@ static void multiply_panel(const struct cpu_plan *plan, const struct cpu_weight 
         .panel = weight->bytes + panel * weight->panel_bytes,
         .last = (int32_t)weight->columns,
         .n_rows = n,
-        .ahead = !from_memory ? 0 : n <= FEW_ROWS ? AHEAD_BYTES : weight->panel_bytes,
+        .ahead = !from_memory    ? 0
+                 : n <= FEW_ROWS ? AHEAD_BYTES
+                                 : weight->panel_bytes,
         .out = out,
         .out_stride = out_stride,
     };
@@ -396,7 +398,8 @@ static void run_gated_unit(struct cpu_plan *plan, const struct stage_linear *lin
     }
 }
 
-#define CHUNK_ROWS 128 /* rows of one piece of work in prefill */
+#define PIECES_PER_WORKER 8 /* of a linear with few rows */
+#define CHUNK_ROWS 128      /* rows of one piece of work in prefill */
 
 static void run_units(struct cpu_plan *plan, const struct stage_linear *linear, const struct linear_input *input, int32_t first, int32_t last,
                       int32_t first_row, int32_t n_rows, int32_t worker)
@@ -420,9 +423,12 @@ void cpu_run_linear(struct cpu_plan *plan, const struct stage *stage, int32_t wo
     else
         make_shared_input(plan, linear, worker, &input);
     if (input.n_rows <= LINEAR_TILE_ROWS) {
-        int32_t first, last;
-        share_work(linear->n_units, worker, plan->n_workers, &first, &last);
-        run_units(plan, linear, &input, first, last, 0, input.n_rows, worker);
+        int32_t n_pieces = plan->n_workers * PIECES_PER_WORKER < linear->n_units ? plan->n_workers * PIECES_PER_WORKER : linear->n_units;
+        for (int32_t piece; (piece = pool_take(plan->chip->pool, n_pieces, worker)) >= 0;) {
+            int32_t first, last;
+            share_work(linear->n_units, piece, n_pieces, &first, &last);
+            run_units(plan, linear, &input, first, last, 0, input.n_rows, worker);
+        }
         return;
     }
     int32_t group = linear->gated ? 2 : 4;

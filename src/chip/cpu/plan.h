@@ -1,6 +1,6 @@
 /* A compiled program: a flat list of stages that all workers walk together, meeting at a barrier behind each.
  *
- *   program ops                                          stages (a Llama layer: six barriers)
+ *   program ops                                          stages (a Llama layer: six barriers; five where no sequence has several rows)
  *   norm, linear q|k|v                                   LINEAR     norm and quantisation in front, repeated by each worker when rows are few
  *   rope + cache                                         ROPE       rows
  *   attention                                            ATTENTION  items (rows of a sequence x kv head), quantised at once for ...
@@ -122,6 +122,7 @@ struct stage_attention {
     int32_t n_heads, group, layer, window;
     float scale;
     bool store, quantize;
+    const struct stage_rope *rope; /* the stage before, of the same layer: done here where no sequence has more than one row; NULL: always apart */
 };
 
 struct stage {
@@ -207,6 +208,7 @@ struct cpu_plan {
     int32_t n_workers;
     struct attention_tile *tiles; /* [max_tokens], of the step */
     int32_t n_tiles;
+    bool single_rows;         /* no sequence has more than one row */
     int32_t *sequence_of_row; /* [max_tokens] */
     int32_t *token_ids;       /* [max_tokens], sources resolved */
     const struct step *step;  /* in flight, or NULL */

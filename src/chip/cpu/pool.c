@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/memory.h"
+#include "chip/cpu/work.h"
 
 /* A counter that others wait on: its value changes, sleepers are woken. Alone on its cache line. */
 struct flag {
@@ -25,6 +26,11 @@ struct worker {
     pthread_t thread;
 };
 
+/* How many pieces of a worker's range are taken. */
+struct share {
+    _Alignas(64) _Atomic int32_t taken;
+};
+
 struct pool {
     struct flag job;                         /* one more for every pool_run */
     struct flag barrier;                     /* one more for every barrier passed */
@@ -35,6 +41,7 @@ struct pool {
     pool_function function; /* NULL: leave */
     void *argument;
     struct worker *workers; /* [n_workers], owned */
+    struct share *shares;   /* [2][n_workers], owned; as tickets */
 };
 
 static inline void relax(void)
@@ -86,11 +93,18 @@ static void raise_flag(struct flag *flag)
         wake_all(&flag->value);
 }
 
+/* Those of the stage that ends now. */
+static void reset_counters(struct pool *pool, uint32_t side)
+{
+    atomic_store_explicit(&pool->tickets[side], 0, memory_order_relaxed);
+    for (int32_t w = 0; w < pool->n_workers; w++)
+        atomic_store_explicit(&pool->shares[(int32_t)side * pool->n_workers + w].taken, 0, memory_order_relaxed);
+}
+
 void pool_barrier(struct pool *pool)
 {
     if (pool->n_workers == 1) {
-        atomic_store_explicit(&pool->tickets[0], 0, memory_order_relaxed);
-        atomic_store_explicit(&pool->tickets[1], 0, memory_order_relaxed);
+        reset_counters(pool, 0);
         return;
     }
     uint32_t seen = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed); /* cannot change before this worker arrives */
@@ -99,7 +113,7 @@ void pool_barrier(struct pool *pool)
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->tickets[seen & 1], 0, memory_order_relaxed); /* the counter of the stage that ends now */
+    reset_counters(pool, seen & 1);
     raise_flag(&pool->barrier);
 }
 
@@ -107,6 +121,22 @@ int32_t pool_ticket(struct pool *pool)
 {
     uint32_t stage = pool->n_workers == 1 ? 0 : atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
     return atomic_fetch_add_explicit(&pool->tickets[stage & 1], 1, memory_order_relaxed);
+}
+
+int32_t pool_take(struct pool *pool, int32_t n_pieces, int32_t worker)
+{
+    uint32_t side = pool->n_workers == 1 ? 0 : atomic_load_explicit(&pool->barrier.value, memory_order_relaxed) & 1;
+    for (int32_t i = 0; i < pool->n_workers; i++) {
+        int32_t owner = worker + i < pool->n_workers ? worker + i : worker + i - pool->n_workers, first, last;
+        struct share *share = &pool->shares[(int32_t)side * pool->n_workers + owner];
+        share_work(n_pieces, owner, pool->n_workers, &first, &last);
+        if (atomic_load_explicit(&share->taken, memory_order_relaxed) >= last - first)
+            continue;
+        int32_t piece = first + atomic_fetch_add_explicit(&share->taken, 1, memory_order_relaxed);
+        if (piece < last)
+            return piece;
+    }
+    return -1;
 }
 
 static void *work(void *argument)
@@ -146,13 +176,17 @@ int pool_create(int32_t n_workers, struct pool **out, struct error *err)
     struct pool *pool = mem_alloc_aligned(64, sizeof *pool);
     struct worker *workers = mem_zalloc_array((size_t)n_workers, sizeof *workers);
     struct machine *machine = mem_alloc(sizeof *machine);
-    if (!pool || !workers || !machine) {
+    struct share *shares = mem_alloc_aligned(64, 2 * (size_t)n_workers * sizeof *shares);
+    if (!pool || !workers || !machine || !shares) {
         mem_free(pool);
+        mem_free(shares);
         mem_free(workers);
         mem_free(machine);
         return error_no_memory(err, "the CPU worker pool");
     }
     memset(pool, 0, sizeof *pool);
+    memset(shares, 0, 2 * (size_t)n_workers * sizeof *shares);
+    pool->shares = shares;
     machine_inspect(machine);
     pool->n_workers = n_workers;
     pool->workers = workers;
@@ -183,6 +217,7 @@ void pool_free(struct pool *pool)
     for (int32_t i = 1; i < pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     mem_free(pool->workers);
+    mem_free(pool->shares);
     mem_free(pool);
 }
 

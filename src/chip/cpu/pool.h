@@ -34,4 +34,9 @@ void pool_barrier(struct pool *pool);
  * barriers may use them once. */
 int32_t pool_ticket(struct pool *pool);
 
+/* The next of n_pieces pieces of work for this worker, -1: none is left. Each worker goes through its own share of adjacent pieces (work.h) first, then through
+ * what others have left of theirs: memory is read by the worker that it lies near to, and nobody waits for a slow one. All workers give the same n_pieces; as
+ * with tickets, once between two barriers. */
+int32_t pool_take(struct pool *pool, int32_t n_pieces, int32_t worker);
+
 #endif

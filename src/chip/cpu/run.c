@@ -103,13 +103,20 @@ static void prepare_step(struct cpu_plan *plan, int32_t worker)
     pool_barrier(plan->chip->pool);
 }
 
+/* A rotation that attention does along the way. */
+static bool goes_with_next(const struct cpu_plan *plan, int32_t i)
+{
+    const struct stage *next = &plan->stages[i + 1];
+    return plan->single_rows && plan->stages[i].kind == STAGE_ROPE && i + 1 < plan->n_stages && next->kind == STAGE_ATTENTION && next->attention.rope;
+}
+
 void cpu_run_step(void *argument, int32_t worker)
 {
     struct cpu_plan *plan = argument;
     int32_t n_stages = plan->wants == WANT_HIDDEN ? plan->head_stage : plan->n_stages;
     prepare_step(plan, worker);
     for (int32_t i = 0; i < n_stages; i++) {
-        if (stage_rows(plan, plan->stages[i].rows) == 0)
+        if (stage_rows(plan, plan->stages[i].rows) == 0 || goes_with_next(plan, i))
             continue; /* the same for every worker */
         run_stage(plan, &plan->stages[i], worker);
         if (i + 1 < plan->n_stages)
