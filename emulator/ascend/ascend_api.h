@@ -39,6 +39,9 @@ enum {
     RT_EVENT_TIMESTAMP_INVALID = 107006,
     RT_EVENT_TIMESTAMP_REVERSAL = 107007,
     RT_INVALID_HANDLE = 107017,
+    RT_STREAM_SUBSCRIBE = 107011,
+    RT_THREAD_SUBSCRIBE = 107012,
+    RT_STREAM_NO_CALLBACK = 107015,
     RT_WAIT_TIMEOUT = 107019,
     RT_DEVICE_TASK_ABORT = 107022,
     RT_STREAM_ABORT = 107023,
@@ -156,6 +159,22 @@ typedef struct {
 } aclrtPhysicalMemProp;
 _Static_assert(sizeof(aclrtPhysicalMemProp) == 32, "as documented");
 
+typedef struct aclrtExceptionInfo aclrtExceptionInfo;
+
+typedef struct { /* one damaged range */
+    void *addr;
+    size_t len;
+    size_t reserved[14];
+} aclrtMemUceInfo;
+
+typedef struct {
+    uint8_t tryRepair, hasDetail;
+    int32_t errorType; /* 0 none, 1 memory, 2 L2, 3 AI Core, 4 link, 0xFFFF others */
+    size_t count;
+    aclrtMemUceInfo damaged[20];
+} aclrtErrorInfo;
+_Static_assert(sizeof(aclrtMemUceInfo) == 128 && sizeof(aclrtErrorInfo) == 2576, "as documented");
+
 /* life, devices, contexts */
 aclError aclInit(const char *configPath);
 aclError aclFinalize(void);
@@ -218,7 +237,41 @@ aclError aclrtEventElapsedTime(float *milliseconds, aclrtEvent start, aclrtEvent
 aclError aclrtSetOpExecuteTimeOut(uint32_t seconds);
 aclError aclrtSetOpWaitTimeout(uint32_t seconds);
 
+/* callbacks on a thread of the program's own, exceptions, details and repair of errors */
+aclError aclrtSubscribeReport(uint64_t threadId, aclrtStream stream);
+aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream);
+aclError aclrtLaunchCallback(void (*function)(void *), void *argument, int blockType, aclrtStream stream);
+aclError aclrtProcessReport(int32_t timeout);
+aclError aclrtSetExceptionInfoCallback(void (*function)(aclrtExceptionInfo *));
+aclError aclrtExceptionInfoCallbackRegister(void (*function)(aclrtExceptionInfo *));
+aclError aclrtExceptionInfoCallbackUnregister(void (*function)(aclrtExceptionInfo *));
+uint32_t aclrtGetTaskIdFromExceptionInfo(const aclrtExceptionInfo *info);
+uint32_t aclrtGetStreamIdFromExceptionInfo(const aclrtExceptionInfo *info);
+uint32_t aclrtGetThreadIdFromExceptionInfo(const aclrtExceptionInfo *info);
+uint32_t aclrtGetDeviceIdFromExceptionInfo(const aclrtExceptionInfo *info);
+uint32_t aclrtGetErrorCodeFromExceptionInfo(const aclrtExceptionInfo *info);
+aclError aclrtGetErrorVerbose(int32_t device, aclrtErrorInfo *info);
+aclError aclrtRepairError(int32_t device, const aclrtErrorInfo *info);
+aclError aclrtGetMemUceInfo(int32_t device, aclrtMemUceInfo *array, size_t size, size_t *count);
+aclError aclrtMemUceRepair(int32_t device, aclrtMemUceInfo *array, size_t size);
+aclError aclrtSetOpExecuteTimeOutWithMs(uint32_t milliseconds);
+aclError aclrtSetOpExecuteTimeOutV2(uint64_t microseconds, uint64_t *actual);
+aclError aclrtGetOpExecuteTimeout(uint32_t *milliseconds);
+aclError aclrtGetOpTimeOutInterval(uint64_t *microseconds);
+aclError aclrtGetEventAvailNum(uint32_t *count);
+aclError aclrtEventGetTimestamp(aclrtEvent event, uint64_t *microseconds);
+aclError aclrtStreamWaitEventWithTimeout(aclrtStream stream, aclrtEvent event, int32_t timeout);
+aclError aclrtCtxGetCurrentDefaultStream(aclrtStream *stream);
+aclError aclrtGetPrimaryCtxState(int32_t device, uint32_t *flags, int32_t *active);
+aclError aclrtDevicePeerAccessStatus(int32_t device, int32_t peer, int32_t *status);
+aclError aclGetCannAttribute(int attribute, int32_t *value);
+
 /* memory */
+aclError aclrtMallocWithCfg(void **pointer, size_t size, aclrtMemMallocPolicy policy, void *config);
+aclError aclrtMallocHostWithCfg(void **pointer, uint64_t size, void *config);
+aclError aclrtMemsetD32(void *pointer, size_t maximum, uint32_t value, size_t count);
+aclError aclrtMemFlush(void *pointer, size_t size);
+aclError aclrtMemInvalidate(void *pointer, size_t size);
 aclError aclrtMalloc(void **pointer, size_t size, aclrtMemMallocPolicy policy);
 aclError aclrtMallocAlign32(void **pointer, size_t size, aclrtMemMallocPolicy policy);
 aclError aclrtMallocCached(void **pointer, size_t size, aclrtMemMallocPolicy policy);
@@ -308,6 +361,9 @@ aclnnStatus aclSetAclOpExecutorRepeatable(aclOpExecutor *executor);
 aclnnStatus aclDestroyAclOpExecutor(aclOpExecutor *executor);
 aclnnStatus aclSetInputTensorAddr(aclOpExecutor *executor, size_t index, aclTensor *tensor, void *address);
 aclnnStatus aclSetOutputTensorAddr(aclOpExecutor *executor, size_t index, aclTensor *tensor, void *address);
+aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address);
+aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address);
+aclnnStatus aclSetDynamicTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address);
 aclnnStatus aclSetTensorAddr(aclOpExecutor *executor, size_t index, aclTensor *tensor, void *address);
 aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *shape, uint64_t *elements);
 aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *source, int dstFormat, int additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize,

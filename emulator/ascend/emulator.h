@@ -134,6 +134,10 @@ struct device {
     struct context *primary;
     int lost; /* the code that every call on the device gets until it is reset; 0: healthy */
     char lost_message[256];
+    int last_fault; /* of any of its tasks; 0: none since the last repair or reset */
+    bool aborted;   /* since the device was lost */
+    void *damaged;  /* by an uncorrectable memory error: overwritten */
+    size_t damaged_bytes;
     uint64_t resets; /* what was made before a reset, a graph for example, is of no use after it */
     unsigned peers;  /* bit mask of devices whose memory it may reach */
 };
@@ -161,6 +165,7 @@ int memory_release(void *pointer);
 int memory_map(void *pointer, uint64_t size, const struct device *device, int file);
 int memory_unmap(void *pointer);
 void virtual_memory_reset(struct device *device);
+void memory_damage(struct device *device); /* overwrites a part of a buffer and remembers where; with emulator_lock */
 uint64_t memory_allocated(void);
 uint64_t memory_free_bytes(const struct device *device);
 
@@ -245,6 +250,10 @@ struct event {
 void event_unreference(struct event *event); /* with emulator_lock held */
 unsigned event_count(const struct device *device);
 
+/* ---- callbacks, exceptions (report.c); with emulator_lock held ---- */
+void reports_forget(const struct stream *stream);
+void exception_report(const struct stream *stream, int code); /* releases the lock while the program's function runs */
+
 /* ---- capture (capture.c); all with emulator_lock held ---- */
 int capture_add(struct stream *stream, struct task *task);
 int capture_record(struct stream *stream, struct event *event);
@@ -258,6 +267,6 @@ void capture_abandon(struct stream *stream); /* the stream goes away: so does a 
 
 extern __thread bool in_callback;
 extern int64_t deterministic_level;
-extern uint32_t op_execute_seconds, op_wait_seconds; /* with emulator_lock; 0: no limit was set */
+extern uint32_t op_execute_milliseconds, op_wait_seconds; /* with emulator_lock; 0: no limit was set */
 
 #endif

@@ -10,6 +10,7 @@ static unsigned n_events[16];
 struct event_task {
     struct event *event;
     uint64_t target;
+    uint64_t milliseconds; /* of a wait; 0: the limit of all waits, if there is one */
 };
 
 unsigned event_count(const struct device *device)
@@ -108,21 +109,23 @@ static int run_wait(struct task *task, struct stream *stream)
     struct event_task *work = task->payload;
     bool in_time = true;
     pthread_mutex_lock(&emulator_lock);
-    uint32_t seconds = op_wait_seconds;
-    struct timespec deadline = deadline_after(seconds > INT32_MAX / 1000 ? INT32_MAX : (int32_t)seconds * 1000);
+    uint64_t longest = work->milliseconds ? work->milliseconds : (uint64_t)op_wait_seconds * 1000;
+    struct timespec deadline = deadline_after(longest > INT32_MAX ? INT32_MAX : (int32_t)longest);
     while (in_time && work->event->completed < work->target && !stream->aborting && !stream->context->device->lost)
-        in_time = wait_until(seconds ? &deadline : NULL);
+        in_time = wait_until(longest ? &deadline : NULL);
     if (in_time && work->target && stream->clock_ns < work->event->time_ns)
         stream->clock_ns = work->event->time_ns;
     pthread_mutex_unlock(&emulator_lock);
-    return in_time ? 0 : fail(RT_WAIT_TIMEOUT, "the event was not recorded within the %u s that aclrtSetOpWaitTimeout allows", seconds);
+    return in_time ? 0
+                   : fail(RT_WAIT_TIMEOUT, "the event was not recorded within the %llu ms that this wait, or aclrtSetOpWaitTimeout, allows",
+                          (unsigned long long)longest);
 }
 
-static int submit(struct stream *stream, struct event *event, enum task_kind kind, uint64_t target)
+static int submit(struct stream *stream, struct event *event, enum task_kind kind, uint64_t target, uint64_t milliseconds)
 {
     struct task *task = task_create(kind, entry_name(), sizeof(struct event_task));
     if (task) {
-        *(struct event_task *)task->payload = (struct event_task){event, target};
+        *(struct event_task *)task->payload = (struct event_task){event, target, milliseconds};
         task->run = kind == TASK_EVENT_RECORD ? run_record : kind == TASK_EVENT_WAIT ? run_wait : NULL;
         task->release = release_event_task;
         pthread_mutex_lock(&emulator_lock);
@@ -168,12 +171,11 @@ EXPORT aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream_handle)
     event->was_reset = false;
     event->capture = NULL;
     pthread_mutex_unlock(&emulator_lock);
-    return submit(stream, event, TASK_EVENT_RECORD, target);
+    return submit(stream, event, TASK_EVENT_RECORD, target, 0);
 }
 
-EXPORT aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handle)
+static int wait_for_event(aclrtStream stream_handle, aclrtEvent handle, uint64_t milliseconds)
 {
-    ENTER();
     struct event *event = NULL;
     struct stream *stream = NULL;
     int result = check_both(handle, stream_handle, &event, &stream);
@@ -189,7 +191,35 @@ EXPORT aclError aclrtStreamWaitEvent(aclrtStream stream_handle, aclrtEvent handl
     }
     uint64_t target = event->was_reset || (!event->issued && event->maker != EVENT_EX) ? event->issued + 1 : event->issued;
     pthread_mutex_unlock(&emulator_lock);
-    return submit(stream, event, TASK_EVENT_WAIT, target);
+    return submit(stream, event, TASK_EVENT_WAIT, target, milliseconds);
+}
+
+EXPORT aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event)
+{
+    ENTER();
+    return wait_for_event(stream, event, 0);
+}
+
+EXPORT aclError aclrtStreamWaitEventWithTimeout(aclrtStream stream, aclrtEvent event, int32_t timeout)
+{
+    ENTER();
+    return timeout < 0 ? fail(RT_PARAM_INVALID, "timeout is %d ms; 0 (no limit) or more is expected", timeout)
+                       : wait_for_event(stream, event, (uint64_t)timeout);
+}
+
+EXPORT aclError aclrtGetEventAvailNum(uint32_t *count)
+{
+    ENTER();
+    struct context *context;
+    int result = runtime_check(&context);
+    if (result)
+        return result;
+    if (!count)
+        return fail(ACL_INVALID_PARAM, "eventCount is NULL");
+    pthread_mutex_lock(&emulator_lock);
+    *count = emulator_settings()->soc.max_events - event_count(context->device);
+    pthread_mutex_unlock(&emulator_lock);
+    return 0;
 }
 
 EXPORT aclError aclrtResetEvent(aclrtEvent handle, aclrtStream stream_handle)
@@ -207,7 +237,7 @@ EXPORT aclError aclrtResetEvent(aclrtEvent handle, aclrtStream stream_handle)
     pthread_mutex_lock(&emulator_lock);
     event->was_reset = true;
     pthread_mutex_unlock(&emulator_lock);
-    return submit(stream, event, TASK_EVENT_RESET, event->issued);
+    return submit(stream, event, TASK_EVENT_RESET, event->issued, 0);
 }
 
 /* With the lock. */
@@ -309,5 +339,22 @@ EXPORT aclError aclrtEventElapsedTime(float *milliseconds, aclrtEvent start, acl
     if (elapsed < 0)
         return fail(RT_EVENT_TIMESTAMP_REVERSAL, "the second event was reached before the first");
     *milliseconds = (float)(elapsed * 1e-6);
+    return 0;
+}
+
+EXPORT aclError aclrtEventGetTimestamp(aclrtEvent event, uint64_t *microseconds)
+{
+    ENTER();
+    bool complete;
+    if (!microseconds)
+        return fail(ACL_INVALID_PARAM, "timestamp is NULL");
+    int result = query(event, &complete);
+    if (result)
+        return result;
+    if (!complete)
+        return fail(RT_EVENT_TIMESTAMP_INVALID, "the event was not recorded, or not reached yet");
+    pthread_mutex_lock(&emulator_lock);
+    *microseconds = (uint64_t)(((struct event *)event)->time_ns * 1e-3);
+    pthread_mutex_unlock(&emulator_lock);
     return 0;
 }

@@ -274,3 +274,43 @@ EXPORT aclnnStatus aclSetTensorAddr(aclOpExecutor *executor, size_t index, aclTe
     ENTER();
     return set_address(executor, index, tensor, address, true, true);
 }
+
+/* Of the index-th argument that is a list, the given element. */
+static int set_dynamic(aclOpExecutor *executor, size_t index, size_t element, const aclTensorList *list, void *address, bool inputs, bool outputs)
+{
+    if (!executor || !object_is(executor, OBJECT_EXECUTOR) || !list)
+        return fail(ACLNN_INNER_NULLPTR, "executor or list is NULL or gone");
+    if (!executor->repeatable)
+        return fail(ACLNN_INNER_NULLPTR, "the executor is not repeatable");
+    size_t at = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < executor->call.n_values; i++) {
+            struct value *value = &executor->call.values[i];
+            if (!is_counted(value, inputs && pass == 0, outputs && pass == 1) || at++ != index)
+                continue;
+            if (value->kind != ARGUMENT_LIST || !value->present || element >= value->count)
+                return fail(ACLNN_PARAM_INVALID, "argument %zu (%s) is no list, was NULL in phase one, or has fewer than %zu tensors", index, value->name,
+                            element + 1);
+            value->tensors[element].address = (uint64_t)(uintptr_t)address;
+            return 0;
+        }
+    return fail(ACLNN_PARAM_INVALID, "index %zu; the executor has %zu such arguments", index, at);
+}
+
+EXPORT aclnnStatus aclSetDynamicInputTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address)
+{
+    ENTER();
+    return set_dynamic(executor, index, element, list, address, true, false);
+}
+
+EXPORT aclnnStatus aclSetDynamicOutputTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address)
+{
+    ENTER();
+    return set_dynamic(executor, index, element, list, address, false, true);
+}
+
+EXPORT aclnnStatus aclSetDynamicTensorAddr(aclOpExecutor *executor, size_t index, size_t element, aclTensorList *list, void *address)
+{
+    ENTER();
+    return set_dynamic(executor, index, element, list, address, true, true);
+}

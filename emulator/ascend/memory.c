@@ -525,6 +525,20 @@ int memory_import(struct device *device, uint64_t size, unsigned char *mapping, 
     return 0;
 }
 
+void memory_damage(struct device *device)
+{
+    struct block *found = NULL;
+    pthread_mutex_lock(&memory_lock);
+    for (size_t i = 0; i < n_blocks; i++) /* the newest: most likely in use */
+        if (blocks[i]->device == device && blocks[i]->live && !blocks[i]->reserved && (!found || blocks[i]->number > found->number))
+            found = blocks[i];
+    device->damaged = found ? (void *)(uintptr_t)found->address : NULL;
+    device->damaged_bytes = found ? (size_t)(found->size < 4096 ? found->size : 4096) : 0;
+    if (found && !found->pins)
+        memset(found->contents, POISON, device->damaged_bytes);
+    pthread_mutex_unlock(&memory_lock);
+}
+
 uint64_t memory_free_bytes(const struct device *device)
 {
     pthread_mutex_lock(&memory_lock);

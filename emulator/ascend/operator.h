@@ -144,6 +144,7 @@ float *floats_load(struct call *call, const struct tensor *tensor); /* the whole
 void floats_store(const struct tensor *tensor, const float *values);
 void floats_from(aclDataType type, const unsigned char *from, int64_t count, float *to); /* count contiguous elements of a floating type or int8 */
 void doubles_load_broadcast(const struct tensor *tensor, const int64_t *dims, unsigned n_dims, double *to);
+int32_t dot_int8(const int8_t *a, const int8_t *b, int64_t count);        /* exact; wraps beyond 32 bits */
 float dot(const float *a, const float *b, int64_t count, uint64_t order); /* fp32 products and sums; order chooses the split of the range */
 
 #endif

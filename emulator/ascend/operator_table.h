@@ -62,26 +62,29 @@ enum {
     WINDOW_MEAN,
     WINDOW_MAX,
     WINDOW_PATCHES,
-    ROUTE_V2,
+    ATTENTION_DECODE = 12,
+    ATTENTION_PROMPT = 13,
+    ROUTE_V2 = 100,
     ROUTE_V3,
     ROUTE_QUANT,
 };
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
     IMPLEMENTATION(activation)                                                                                                                                 \
-    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
-        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
-            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
-                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul)             \
-                    IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul)    \
-                        IMPLEMENTATION(moe_expert_tokens) IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating) IMPLEMENTATION(moe_gating_softmax)           \
-                            IMPLEMENTATION(moe_permute) IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute) IMPLEMENTATION(norm_quant)                   \
-                                IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute)                           \
-                                    IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) \
-                                        IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd)                \
-                                            IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split)                 \
-                                                IMPLEMENTATION(swiglu) IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary)      \
-                                                    IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
+    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
+    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(choice)        \
+        IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy) IMPLEMENTATION(cross_entropy)                       \
+            IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast) IMPLEMENTATION(gather) IMPLEMENTATION(geglu) \
+                IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul) IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill)    \
+                    IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(moe_expert_tokens)                        \
+                        IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating) IMPLEMENTATION(moe_gating_softmax) IMPLEMENTATION(moe_permute)                 \
+                            IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute) IMPLEMENTATION(norm_quant) IMPLEMENTATION(one_hot)                       \
+                                IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul)                      \
+                                    IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache)   \
+                                        IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update)            \
+                                            IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu)                         \
+                                                IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz)   \
+                                                    IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
 #define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
@@ -321,7 +324,17 @@ enum {
         (OPT, zeroPoints2Optional), (I64, axis), (REAL, epsilon), (FLAG, divMode), (OUT, y1Out), (OUT, y2Out), (OUT, xOut))                                    \
     ROW(AddRmsNormDynamicQuant, SOC_ALL & ~SOC_310P, norm_quant, 1, NULL, (IN, x1), (IN, x2), (IN, gamma), (OPT, smoothScale1Optional),                        \
         (OPT, smoothScale2Optional), (REAL, epsilon), (OUT, y1Out), (OUT, y2Out), (OUT, xOut), (OUT, scale1Out), (OUT, scale2Out))                             \
-    ROW(ApplyTopKTopP, SOC_ALL & ~SOC_310P, top_k_top_p, 0, NULL, (IN, logits), (OPT, p), (OPT, k), (OUT, out))
+    ROW(ApplyTopKTopP, SOC_ALL & ~SOC_310P, top_k_top_p, 0, NULL, (IN, logits), (OPT, p), (OPT, k), (OUT, out))                                                \
+    ROW(IncreFlashAttentionV4, SOC_ALL & ~SOC_310P, attention, ATTENTION_DECODE, ATTENTION_LIMITS, (IN, query), (INLIST, key), (INLIST, value),                \
+        (OPT, pseShiftOptional), (OPT, attenMaskOptional), (OPTINTS, actualSeqLengthsKvOptional), (OPT, deqScale1Optional), (OPT, quantScale1Optional),        \
+        (OPT, deqScale2Optional), (OPT, quantScale2Optional), (OPT, quantOffset2Optional), (OPT, antiquantScaleOptional), (OPT, antiquantOffsetOptional),      \
+        (OPT, blockTableOptional), (OPT, kvPaddingSizeOptional), (I64, numHeads), (REAL, scaleValue), (TEXT, inputLayout), (I64, numKeyValueHeads),            \
+        (I64, blockSize), (I64, innerPrecise), (OUT, attentionOut))                                                                                            \
+    ROW(PromptFlashAttentionV3, SOC_ALL & ~SOC_310P, attention, ATTENTION_PROMPT, "f16/bf16, not quantised", (IN, query), (IN, key), (IN, value),              \
+        (OPT, pseShiftOptional), (OPT, attenMaskOptional), (OPTINTS, actualSeqLengthsOptional), (OPTINTS, actualSeqLengthsKvOptional),                         \
+        (OPT, deqScale1Optional), (OPT, quantScale1Optional), (OPT, deqScale2Optional), (OPT, quantScale2Optional), (OPT, quantOffset2Optional),               \
+        (I64, numHeads), (REAL, scaleValue), (I64, preTokens), (I64, nextTokens), (TEXT, inputLayout), (I64, numKeyValueHeads), (I64, sparseMode),             \
+        (I64, innerPrecise), (OUT, attentionOut))
 
 #define MISSING_OPERATORS(MISSING)                                                                                                                             \
                                                                                                                                                                \
@@ -329,19 +342,19 @@ enum {
     MISSING(AddRmsNormCast)                                                                                                                                    \
     MISSING(RmsNormQuant)                                                                                                                                      \
     MISSING(AddLayerNorm)                                                                                                                                      \
-    MISSING(KvRmsNormRopeCache) MISSING(IncreFlashAttentionV4) MISSING(PromptFlashAttentionV3) MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz)                 \
-        MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention)                                    \
-            MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant)                             \
-                MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                                                                   \
+    MISSING(KvRmsNormRopeCache)                                                                                                                                \
+    MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer) MISSING(QuantLightningIndexer)                      \
+        MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant)   \
+            MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                                                                       \
                                                                                                                                                                \
-                    MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                            \
+                MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                                \
                                                                                                                                                                \
-                        MISSING(Nonzero) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial) MISSING(SimThreadExponential)                  \
-                            MISSING(InplaceUniform)                                                                                                            \
+                    MISSING(Nonzero) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial) MISSING(SimThreadExponential)                      \
+                        MISSING(InplaceUniform)                                                                                                                \
                                                                                                                                                                \
-                                MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)                   \
-                                    MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)               \
-                                        MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
+                            MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)                       \
+                                MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)                   \
+                                    MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
 
 /* FOR_EACH(MACRO, (a, b), (c, d)) is MACRO(a, b) MACRO(c, d): at most 250 arguments. */
 #define EXPAND(...) EXPAND_3(EXPAND_3(EXPAND_3(EXPAND_3(__VA_ARGS__))))

@@ -10,7 +10,7 @@ static int references; /* of aclInit */
 static __thread struct context *current;
 static struct context *contexts[64];
 static pthread_mutex_t devices_lock = PTHREAD_MUTEX_INITIALIZER; /* setting and resetting a device are one step each */
-uint32_t op_execute_seconds, op_wait_seconds;
+uint32_t op_execute_milliseconds, op_wait_seconds;
 int64_t deterministic_level;
 
 static int check_initialised(void)
@@ -289,7 +289,7 @@ static int reset_locked(struct device *device, bool force)
     memory_free_all(device);
     virtual_memory_reset(device);
     pthread_mutex_lock(&emulator_lock);
-    device->lost = 0;
+    device->lost = device->last_fault = 0;
     device->resets++;
     device->peers = 0;
     pthread_mutex_unlock(&emulator_lock);
@@ -493,12 +493,12 @@ EXPORT aclError aclrtDeviceTaskAbort(int32_t index, uint32_t timeout)
     return 0;
 }
 
-static int set_limit(uint32_t *limit, uint32_t seconds)
+static int set_limit(uint32_t *limit, uint64_t value)
 {
     int result = check_initialised();
     pthread_mutex_lock(&emulator_lock);
     if (!result)
-        *limit = seconds;
+        *limit = value > INT32_MAX ? INT32_MAX : (uint32_t)value;
     pthread_mutex_unlock(&emulator_lock);
     return result;
 }
@@ -506,11 +506,101 @@ static int set_limit(uint32_t *limit, uint32_t seconds)
 EXPORT aclError aclrtSetOpExecuteTimeOut(uint32_t seconds)
 {
     ENTER();
-    return set_limit(&op_execute_seconds, seconds);
+    return set_limit(&op_execute_milliseconds, (uint64_t)seconds * 1000);
+}
+
+EXPORT aclError aclrtSetOpExecuteTimeOutWithMs(uint32_t milliseconds)
+{
+    ENTER();
+    return set_limit(&op_execute_milliseconds, milliseconds);
+}
+
+#define TIMEOUT_INTERVAL_US ((uint64_t)4296000) /* the unit of hardware limits: 254 of them are the 1,091 s that AI Core operators have */
+
+EXPORT aclError aclrtSetOpExecuteTimeOutV2(uint64_t microseconds, uint64_t *actual)
+{
+    ENTER();
+    if (!actual)
+        return fail(ACL_INVALID_PARAM, "actualTimeout is NULL");
+    uint64_t steps = (microseconds + TIMEOUT_INTERVAL_US - 1) / TIMEOUT_INTERVAL_US;
+    *actual = (steps > 254 ? 254 : steps < 1 ? 1 : steps) * TIMEOUT_INTERVAL_US;
+    return set_limit(&op_execute_milliseconds, *actual / 1000);
+}
+
+EXPORT aclError aclrtGetOpTimeOutInterval(uint64_t *microseconds)
+{
+    ENTER();
+    if (!microseconds)
+        return fail(ACL_INVALID_PARAM, "interval is NULL");
+    *microseconds = TIMEOUT_INTERVAL_US;
+    return 0;
+}
+
+EXPORT aclError aclrtGetOpExecuteTimeout(uint32_t *milliseconds)
+{
+    ENTER();
+    if (!milliseconds)
+        return fail(ACL_INVALID_PARAM, "timeoutMs is NULL");
+    pthread_mutex_lock(&emulator_lock);
+    *milliseconds = op_execute_milliseconds ? op_execute_milliseconds : emulator_settings()->soc.family == SOC_310P ? 547000 : 1091000;
+    pthread_mutex_unlock(&emulator_lock);
+    return 0;
 }
 
 EXPORT aclError aclrtSetOpWaitTimeout(uint32_t seconds)
 {
     ENTER();
     return set_limit(&op_wait_seconds, seconds);
+}
+
+EXPORT aclError aclrtCtxGetCurrentDefaultStream(aclrtStream *stream)
+{
+    ENTER();
+    struct context *context;
+    int result = runtime_check(&context);
+    if (result)
+        return result;
+    if (!stream)
+        return fail(ACL_INVALID_PARAM, "stream is NULL");
+    *stream = NULL; /* which names it in every call */
+    return 0;
+}
+
+EXPORT aclError aclrtGetPrimaryCtxState(int32_t index, uint32_t *flags, int32_t *active)
+{
+    ENTER();
+    struct device *device;
+    int result = check_device(index, &device);
+    if (result)
+        return result;
+    if (!active)
+        return fail(ACL_INVALID_PARAM, "active is NULL");
+    if (flags)
+        *flags = 0;
+    pthread_mutex_lock(&devices_lock);
+    *active = device->primary != NULL;
+    pthread_mutex_unlock(&devices_lock);
+    return 0;
+}
+
+EXPORT aclError aclrtDevicePeerAccessStatus(int32_t index, int32_t peer, int32_t *status)
+{
+    ENTER();
+    struct device *device = device_at(index);
+    if (!status || index == peer || !device || !device_at(peer))
+        return fail(RT_PARAM_INVALID, "two different devices and an out-pointer are expected, found %d and %d", index, peer);
+    pthread_mutex_lock(&emulator_lock);
+    *status = device->peers >> peer & 1;
+    pthread_mutex_unlock(&emulator_lock);
+    return 0;
+}
+
+EXPORT aclError aclGetCannAttribute(int attribute, int32_t *value)
+{
+    ENTER();
+    bool small = emulator_settings()->soc.family == SOC_310P;
+    if (!value || attribute < 0 || attribute > 2)
+        return fail(ACL_INVALID_PARAM, "value is NULL, or attribute %d none of 0 (INF_NAN), 1 (BF16), 2 (JIT_COMPILE)", attribute);
+    *value = attribute == 2 ? 0 : !small;
+    return 0;
 }

@@ -47,6 +47,11 @@ static uint64_t round_up(uint64_t size, uint64_t unit)
     return size > UINT64_MAX - unit ? size : (size + unit - 1) / unit * unit;
 }
 
+static bool is_single(aclrtMemMallocPolicy policy)
+{
+    return (unsigned)policy <= 7 || policy == 0x100 || policy == 0x1000 || policy == 0x100000;
+}
+
 static int allocate(void **pointer, size_t size, aclrtMemMallocPolicy policy, bool guard)
 {
     struct context *context;
@@ -58,8 +63,6 @@ static int allocate(void **pointer, size_t size, aclrtMemMallocPolicy policy, bo
     if (!pointer || !size)
         return fail(ACL_INVALID_PARAM, pointer ? "size is 0" : "devPtr is NULL");
     *pointer = NULL;
-    if ((unsigned)policy > 7 && policy != 0x100 && policy != 0x1000 && policy != 0x100000)
-        return fail(ACL_INVALID_PARAM, "policy is 0x%x; one of 0 to 7 is expected, combinations go to aclrtMallocWithCfg", (unsigned)policy);
     if (size > (size_t)1 << 46)
         return fail(RT_MEMORY_ALLOCATION, "out of memory on device %d: %zu bytes asked for", context->device->index, size);
     uint64_t charged = round_up(size, 32) + (guard && emulator_settings()->soc.family != SOC_950 ? 32 : 0);
@@ -70,22 +73,39 @@ static int allocate(void **pointer, size_t size, aclrtMemMallocPolicy policy, bo
     return memory_allocate(context->device, size, charged, pointer);
 }
 
+static int allocate_single(void **pointer, size_t size, aclrtMemMallocPolicy policy, bool guard)
+{
+    if (!is_single(policy))
+        return fail(ACL_INVALID_PARAM, "policy is 0x%x; one of 0 to 7 is expected, combinations go to aclrtMallocWithCfg", (unsigned)policy);
+    return allocate(pointer, size, policy, guard);
+}
+
+EXPORT aclError aclrtMallocWithCfg(void **pointer, size_t size, aclrtMemMallocPolicy policy, void *config)
+{
+    ENTER();
+    if ((unsigned)policy & ~0x101107u || !is_single((aclrtMemMallocPolicy)((unsigned)policy & 7)))
+        return fail(ACL_INVALID_PARAM, "policy is 0x%x, which has unknown bits", (unsigned)policy);
+    if (config)
+        return fail(RT_FEATURE_NOT_SUPPORT, "the emulator knows no aclrtMallocConfig: pass NULL");
+    return allocate(pointer, size, (aclrtMemMallocPolicy)((unsigned)policy & 7), true);
+}
+
 EXPORT aclError aclrtMalloc(void **pointer, size_t size, aclrtMemMallocPolicy policy)
 {
     ENTER();
-    return allocate(pointer, size, policy, true);
+    return allocate_single(pointer, size, policy, true);
 }
 
 EXPORT aclError aclrtMallocAlign32(void **pointer, size_t size, aclrtMemMallocPolicy policy)
 {
     ENTER();
-    return allocate(pointer, size, policy, false);
+    return allocate_single(pointer, size, policy, false);
 }
 
 EXPORT aclError aclrtMallocCached(void **pointer, size_t size, aclrtMemMallocPolicy policy)
 {
     ENTER();
-    return allocate(pointer, size, policy, true);
+    return allocate_single(pointer, size, policy, true);
 }
 
 static int release(void *pointer, bool synchronize)
@@ -464,4 +484,48 @@ EXPORT aclError aclrtMemGetAddressRange(void *pointer, void **base, size_t *size
     if (!base || !size || !memory_is_device(pointer, &device, base, size) || !*base)
         return fail(RT_PARAM_INVALID, "%p lies in no device buffer", pointer);
     return 0;
+}
+
+EXPORT aclError aclrtMallocHostWithCfg(void **pointer, uint64_t size, void *config)
+{
+    ENTER();
+    return config ? fail(RT_FEATURE_NOT_SUPPORT, "the emulator knows no aclrtMallocConfig: pass NULL") : aclrtMallocHost(pointer, (size_t)size);
+}
+
+EXPORT aclError aclrtMemsetD32(void *pointer, size_t maximum, uint32_t value, size_t count)
+{
+    ENTER();
+    if (count > maximum / 4)
+        return fail(RT_PARAM_INVALID, "%zu words are more than the %zu bytes that memSize gives", count, maximum);
+    for (int byte = 0; byte < 4; byte++) /* equal bytes are the usual case: one set */
+        if ((value >> 8 * byte & 0xFF) != (value & 0xFF))
+            return fail(RT_FEATURE_NOT_SUPPORT, "the emulator sets words of four equal bytes only, found 0x%x", value);
+    return aclrtMemset(pointer, maximum, (int32_t)(value & 0xFF), 4 * count);
+}
+
+static int touch(void *pointer, size_t size)
+{
+    struct context *context;
+    unsigned char *contents;
+    char why[160];
+    int result = runtime_check(&context);
+    if (result)
+        return result;
+    struct block *block = size ? memory_pin(context->device, (uint64_t)(uintptr_t)pointer, size, &contents, why) : NULL;
+    if (!block)
+        return fail(RT_PARAM_INVALID, "%s", size ? why : "size is 0");
+    memory_unpin(block);
+    return 0;
+}
+
+EXPORT aclError aclrtMemFlush(void *pointer, size_t size)
+{
+    ENTER();
+    return touch(pointer, size);
+}
+
+EXPORT aclError aclrtMemInvalidate(void *pointer, size_t size)
+{
+    ENTER();
+    return touch(pointer, size);
 }

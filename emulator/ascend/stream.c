@@ -98,11 +98,16 @@ static void keep_fault(struct stream *stream, int code, const char *message)
     }
     if (is_fatal(code)) {
         struct device *device = stream->context->device;
+        if (code == RT_DEVICE_MEM_ERROR && !device->lost)
+            memory_damage(device);
         device->lost = code;
+        device->aborted = false;
         snprintf(device->lost_message, sizeof device->lost_message, "%.255s", message);
     }
+    stream->context->device->last_fault = code;
     if (stream->context->stop_on_failure)
         stream->context->stopped = code;
+    exception_report(stream, code);
     pthread_cond_broadcast(&emulator_progress);
 }
 
@@ -110,8 +115,8 @@ static void keep_fault(struct stream *stream, int code, const char *message)
 static void hang(struct stream *stream)
 {
     unsigned longest = emulator_settings()->hang_milliseconds;
-    if (op_execute_seconds && op_execute_seconds < longest / 1000)
-        longest = op_execute_seconds * 1000;
+    if (op_execute_milliseconds && op_execute_milliseconds < longest)
+        longest = op_execute_milliseconds;
     struct timespec deadline = deadline_after((int32_t)longest);
     while (!stream->aborting && !stream->closing && wait_until(&deadline))
         ;
@@ -215,6 +220,7 @@ void stream_destroy(struct stream *stream, bool drop)
         pthread_join(stream->thread, NULL);
     pthread_mutex_lock(&emulator_lock);
     capture_abandon(stream);
+    reports_forget(stream);
     for (struct stream **at = &all_streams; *at; at = &(*at)->next)
         if (*at == stream) {
             *at = stream->next;
@@ -329,6 +335,7 @@ void streams_abort_device(struct device *device)
             s->aborting = s->completed < s->submitted;
             s->fault = 0;
         }
+    device->aborted = true;
     pthread_cond_broadcast(&emulator_progress);
     for (struct stream *s = all_streams; s; s = s->next)
         while (s->context->device == device && s->completed < s->submitted)

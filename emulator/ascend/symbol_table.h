@@ -87,6 +87,38 @@
     FULL(aclrtMapMem) \
     FULL(aclrtUnmapMem) \
     FULL(aclrtMemGetAllocationGranularity) \
+    FULL(aclGetCannAttribute) \
+    FULL(aclrtCtxGetCurrentDefaultStream) \
+    FULL(aclrtDevicePeerAccessStatus) \
+    FULL(aclrtEventGetTimestamp) \
+    FULL(aclrtExceptionInfoCallbackRegister) \
+    FULL(aclrtExceptionInfoCallbackUnregister) \
+    FULL(aclrtGetDeviceIdFromExceptionInfo) \
+    FULL(aclrtGetErrorCodeFromExceptionInfo) \
+    FULL(aclrtGetEventAvailNum) \
+    FULL(aclrtGetOpExecuteTimeout) \
+    FULL(aclrtGetOpTimeOutInterval) \
+    FULL(aclrtGetPrimaryCtxState) \
+    FULL(aclrtGetStreamIdFromExceptionInfo) \
+    FULL(aclrtGetTaskIdFromExceptionInfo) \
+    FULL(aclrtGetThreadIdFromExceptionInfo) \
+    FULL(aclrtLaunchCallback) \
+    FULL(aclrtMemFlush) \
+    FULL(aclrtMemInvalidate) \
+    FULL(aclrtProcessReport) \
+    FULL(aclrtSetExceptionInfoCallback) \
+    FULL(aclrtStreamWaitEventWithTimeout) \
+    FULL(aclrtSubscribeReport) \
+    FULL(aclrtUnSubscribeReport) \
+    PARTIAL(aclrtGetErrorVerbose, "details of memory errors") \
+    PARTIAL(aclrtRepairError, "of memory errors (507053)") \
+    PARTIAL(aclrtGetMemUceInfo, "one range") \
+    PARTIAL(aclrtMemUceRepair, "the whole device") \
+    PARTIAL(aclrtMallocHostWithCfg, "configuration NULL") \
+    PARTIAL(aclrtMallocWithCfg, "configuration NULL") \
+    PARTIAL(aclrtMemsetD32, "words of four equal bytes") \
+    PARTIAL(aclrtSetOpExecuteTimeOutV2, "ends a hang that was ordered") \
+    PARTIAL(aclrtSetOpExecuteTimeOutWithMs, "ends a hang that was ordered") \
     FULL(aclmdlRICaptureBegin) \
     FULL(aclmdlRICaptureEnd) \
     FULL(aclmdlRICaptureGetInfo) \
@@ -102,7 +134,6 @@
     FULL(aclDataTypeSize) \
     FULL(aclFloat16ToFloat) \
     FULL(aclFloatToFloat16) \
-    MISSING(aclGetCannAttribute) \
     MISSING(aclmdlRIAbort) \
     MISSING(aclmdlRIAddCondTask) \
     MISSING(aclmdlRIBindStream) \
@@ -125,30 +156,14 @@
     MISSING(aclmdlRIUpdate) \
     MISSING(aclrtActiveStream) \
     MISSING(aclrtCmoAsync) \
-    MISSING(aclrtCtxGetCurrentDefaultStream) \
     FULL(aclrtDeviceGetBareTgid) \
     MISSING(aclrtDeviceGetUuid) \
-    MISSING(aclrtDevicePeerAccessStatus) \
-    MISSING(aclrtEventGetTimestamp) \
-    MISSING(aclrtExceptionInfoCallbackRegister) \
-    MISSING(aclrtExceptionInfoCallbackUnregister) \
-    MISSING(aclrtGetDeviceIdFromExceptionInfo) \
     MISSING(aclrtGetDeviceResLimit) \
     MISSING(aclrtGetDeviceUtilizationRate) \
     MISSING(aclrtGetDevicesTopo) \
-    MISSING(aclrtGetErrorCodeFromExceptionInfo) \
-    MISSING(aclrtGetErrorVerbose) \
-    MISSING(aclrtGetEventAvailNum) \
-    MISSING(aclrtGetMemUceInfo) \
     MISSING(aclrtGetMemUsageInfo) \
-    MISSING(aclrtGetOpExecuteTimeout) \
-    MISSING(aclrtGetOpTimeOutInterval) \
     MISSING(aclrtGetPhyDevIdByLogicDevId) \
-    MISSING(aclrtGetPrimaryCtxState) \
     MISSING(aclrtGetStreamAttribute) \
-    MISSING(aclrtGetStreamIdFromExceptionInfo) \
-    MISSING(aclrtGetTaskIdFromExceptionInfo) \
-    MISSING(aclrtGetThreadIdFromExceptionInfo) \
     MISSING(aclrtHostGetDevicePointer) \
     MISSING(aclrtHostRegisterV2) \
     MISSING(aclrtIpcGetEventHandle) \
@@ -159,13 +174,8 @@
     MISSING(aclrtIpcMemSetAttr) \
     FULL(aclrtIpcMemSetImportPid) \
     MISSING(aclrtIpcOpenEventHandle) \
-    MISSING(aclrtLaunchCallback) \
-    MISSING(aclrtMallocHostWithCfg) \
-    MISSING(aclrtMallocWithCfg) \
     MISSING(aclrtMemExportToShareableHandle) \
-    MISSING(aclrtMemFlush) \
     MISSING(aclrtMemImportFromShareableHandle) \
-    MISSING(aclrtMemInvalidate) \
     MISSING(aclrtMemPoolCreate) \
     MISSING(aclrtMemPoolDestroy) \
     MISSING(aclrtMemPoolFreeAsync) \
@@ -173,28 +183,18 @@
     MISSING(aclrtMemPoolTrimTo) \
     MISSING(aclrtMemSetAccess) \
     MISSING(aclrtMemSetPidToShareableHandle) \
-    MISSING(aclrtMemUceRepair) \
     MISSING(aclrtMemcpyAsyncWithOffset) \
     MISSING(aclrtMemcpyBatch) \
     MISSING(aclrtMemcpyBatchAsync) \
-    MISSING(aclrtMemsetD32) \
-    MISSING(aclrtProcessReport) \
     MISSING(aclrtQueryEventWaitStatus) \
     MISSING(aclrtReduceAsync) \
     MISSING(aclrtRegDeviceStateCallback) \
     MISSING(aclrtRegStreamStateCallback) \
-    MISSING(aclrtRepairError) \
     MISSING(aclrtSetDeviceResLimit) \
     MISSING(aclrtSetDeviceTaskAbortCallback) \
-    MISSING(aclrtSetExceptionInfoCallback) \
-    MISSING(aclrtSetOpExecuteTimeOutV2) \
-    MISSING(aclrtSetOpExecuteTimeOutWithMs) \
     MISSING(aclrtSetStreamAttribute) \
     MISSING(aclrtSetStreamResLimit) \
-    MISSING(aclrtStreamWaitEventWithTimeout) \
-    MISSING(aclrtSubscribeReport) \
     MISSING(aclrtSwitchStream) \
-    MISSING(aclrtUnSubscribeReport) \
     MISSING(aclrtUseStreamResInCurrentThread) \
     MISSING(aclrtValueWait) \
     MISSING(aclrtValueWrite) \
@@ -202,6 +202,9 @@
     MISSING(aclsysGetVersionNum)
 
 #define BASE_SYMBOLS(FULL, PARTIAL, MISSING) \
+    FULL(aclSetDynamicInputTensorAddr) \
+    FULL(aclSetDynamicOutputTensorAddr) \
+    FULL(aclSetDynamicTensorAddr) \
     FULL(aclCreateTensor) \
     FULL(aclInitTensor) \
     FULL(aclCreateScalar) \
@@ -237,9 +240,6 @@
     FULL(aclSetInputTensorAddr) \
     FULL(aclSetOutputTensorAddr) \
     FULL(aclSetTensorAddr) \
-    MISSING(aclDumpOpTensors) \
-    MISSING(aclSetDynamicInputTensorAddr) \
-    MISSING(aclSetDynamicOutputTensorAddr) \
-    MISSING(aclSetDynamicTensorAddr)
+    MISSING(aclDumpOpTensors)
 
 #endif

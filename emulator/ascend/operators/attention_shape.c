@@ -133,7 +133,7 @@ static int read_keys(struct attention *a)
 
 int attention_read(const struct call *call, struct attention *a)
 {
-    *a = (struct attention){.version = call->row->detail,
+    *a = (struct attention){.version = call->row->detail % 10,
                             .query = call_tensor(call, "query"),
                             .key = call_tensor(call, "key"),
                             .value = call_tensor(call, "value"),
@@ -163,8 +163,10 @@ int attention_read(const struct call *call, struct attention *a)
             a->in = layouts[i].in;
             a->result = layouts[i].out;
         }
+    if (call->row->detail >= 10 && a->in && (strchr(a->in, 'T') || strcmp(a->in, a->result) != 0))
+        a->in = NULL; /* the older operators have BSH, BSND and BNSD */
     if (!a->in)
-        return fail(ACLNN_INNER_TILING, "inputLayout \"%s\" is none that V%d has", layout, a->version);
+        return fail(ACLNN_INNER_TILING, "inputLayout \"%s\" is none that %s has", layout, call->row->name);
     if (a->heads <= 0 || a->heads > 256 || a->kv_heads <= 0 || a->heads % a->kv_heads || a->heads / a->kv_heads > (a->query_rope ? 128 : 64))
         return fail(ACLNN_INNER_TILING, "numHeads %lld and numKeyValueHeads %lld: up to 256 heads, a multiple of the KV heads, at most 64 times",
                     (long long)a->heads, (long long)a->kv_heads);
@@ -444,6 +446,8 @@ int attention_check(struct call *call)
     if (!result && (a.width % 16 || a.width > 512 || a.value_width % 16 || a.value_width > 512))
         result =
             fail(ACLNN_INNER_TILING, "the head widths are %lld and %lld; multiples of 16 up to 512 are expected", (long long)a.width, (long long)a.value_width);
+    if (!result && call->row->detail == ATTENTION_DECODE && !a.decodes)
+        result = fail(ACLNN_INNER_TILING, "query has %lld tokens a sequence; this operator takes one", (long long)a.query_length);
     if (!result)
         result = check_rope(&a);
     if (!result && a.packed)

@@ -37,6 +37,20 @@ struct matrix matrix_of(const struct tensor *tensor, int64_t rows, int64_t colum
     return m;
 }
 
+void matrix_column_int8(const struct matrix *m, int64_t column, int8_t *to)
+{
+    const struct tensor *t = m->tensor;
+    int64_t run = m->nz && m->swapped ? m->c0 : !m->nz && m->row_stride == 1 ? m->rows : 1; /* elements along the column that lie side by side */
+    for (int64_t r = 0; r < m->rows; r += run) {
+        int64_t count = m->rows - r < run ? m->rows - r : run, at = matrix_element(m, r, column);
+        if (t->type == ACL_INT8)
+            memcpy(to + r, t->data + at, (size_t)count);
+        else
+            for (int64_t i = 0; i < count; i++)
+                to[r + i] = (int8_t)element_whole(t, at + i);
+    }
+}
+
 int64_t matrix_nz_elements(aclDataType type, int64_t rows, int64_t columns)
 {
     int64_t c0 = c0_of(type);

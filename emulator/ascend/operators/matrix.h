@@ -22,6 +22,7 @@ struct product {
 /* rows x columns as the product needs them; transposed: the view holds columns x rows. start: elements from the tensor's own. */
 struct matrix matrix_of(const struct tensor *tensor, int64_t rows, int64_t columns, bool transposed, int64_t start);
 int64_t matrix_element(const struct matrix *m, int64_t row, int64_t column);
+void matrix_column_int8(const struct matrix *m, int64_t column, int8_t *to); /* of int8 or int4 */
 int64_t matrix_nz_elements(aclDataType type, int64_t rows, int64_t columns); /* stored, padding included */
 bool matrix_is_physical(const struct tensor *tensor);                        /* NZ whose view has the storage's four dimensions behind the batch's */
 /* Whether an NZ matrix lies inside its buffer: its view may be logical, smaller than what is stored. 0 or a late error. */

@@ -194,10 +194,8 @@ static float sum_blocks(const struct quant_product *q, const struct scaling *s, 
     int64_t groups = q->p.k / GROUP;
     float total = 0;
     for (int64_t g = 0; g < groups; g++) {
-        int32_t sum = 0;
-        for (int64_t i = g * GROUP; i < (g + 1) * GROUP; i++)
-            sum += left[i] * right[i];
-        total += (float)sum * s->tokens[row * groups + g] * (float)element_load(q->scale, element_at(q->scale, column / GROUP * groups + g));
+        total += (float)dot_int8(left + g * GROUP, right + g * GROUP, GROUP) * s->tokens[row * groups + g] *
+                 (float)element_load(q->scale, element_at(q->scale, column / GROUP * groups + g));
     }
     return q->bias ? total + s->bias[column] : total;
 }
@@ -212,21 +210,21 @@ static int compute_batch(struct call *call, const struct quant_product *q, const
     int8_t *left = call_scratch(call, (size_t)(p->m * p->k + 1)), *right = call_scratch(call, (size_t)(p->k + 1));
     if (result || !left || !right)
         return result ? result : call_no_memory();
-    for (int64_t i = 0; i < p->m * p->k; i++)
-        left[i] = (int8_t)element_whole(&q->x1, matrix_element(&a, i / p->k, i % p->k));
+    struct matrix rows = a; /* rows of x1 are columns of its transpose */
+    rows.rows = a.columns;
+    rows.columns = a.rows;
+    rows.row_stride = a.column_stride;
+    rows.column_stride = a.row_stride;
+    for (int64_t r = 0; r < p->m; r++)
+        matrix_column_int8(&rows, r, left + r * p->k);
     for (int64_t c = 0; c < p->n; c++) {
-        for (int64_t r = 0; r < p->k; r++)
-            right[r] = (int8_t)element_whole(&q->x2, matrix_element(&b, r, c));
+        matrix_column_int8(&b, c, right);
         for (int64_t r = 0; r < p->m; r++) {
             int64_t at = element_at(q->out, (batch * p->m + r) * p->n + c), bias_at = q->bias && q->bias->n_dims == 3 ? batch * p->n + c : c;
-            int32_t sum = 0;
-            if (q->blockwise) {
+            if (q->blockwise)
                 element_store(q->out, at, (double)sum_blocks(q, s, left + r * p->k, right, r, c));
-                continue;
-            }
-            for (int64_t i = 0; i < p->k; i++)
-                sum += left[r * p->k + i] * right[i];
-            store_quantised(q, s, at, sum, r, c, bias_at);
+            else
+                store_quantised(q, s, at, dot_int8(left + r * p->k, right, p->k), r, c, bias_at);
         }
     }
     return 0;

@@ -285,6 +285,72 @@ static struct attempt band_attempt(void)
                             .scale = 0.09};
 }
 
+/* IncreFlashAttention and PromptFlashAttention: the same computation behind older argument lists. */
+static void the_older_operators_agree(void)
+{
+    uint64_t size;
+    aclOpExecutor *executor;
+    char bnsd[] = "BNSD", tnd[] = "TND", bsnd[] = "BSND";
+    aclTensor *q = pattern_tensor(DIMS(2, 6, 1, 64), ACL_BF16, 4, 1), *table = blocks_of(2, 4, (const int32_t[]){8, 1, 5, 0, 2, 7, 3, 6});
+    aclTensorList *k = list_of(pattern_tensor(DIMS(9, 2, 16, 64), ACL_BF16, 5, 2)), *v = list_of(pattern_tensor(DIMS(9, 2, 16, 64), ACL_BF16, 6, 1));
+    aclTensor *out = output(golden("decode", "out")), *two = pattern_tensor(DIMS(2, 6, 2, 64), ACL_BF16, 4, 1);
+    aclIntArray *lengths = aclCreateIntArray((const int64_t[]){37, 50}, 2);
+    RUN(IncreFlashAttentionV4, q, k, v, NULL, NULL, lengths, NONE_7, table, NULL, 6, 0.125, bnsd, 2, 16, 0, out);
+    compare(out, golden("decode", "out"), 2);
+    CHECK_CODE(aclnnIncreFlashAttentionV4GetWorkspaceSize(q, k, v, NULL, NULL, lengths, NONE_7, table, NULL, 6, 0.125, tnd, 2, 16, 0, out, &size, &executor),
+               ACLNN_INNER_TILING);
+    CHECK_CODE(aclnnIncreFlashAttentionV4GetWorkspaceSize(two, k, v, NULL, NULL, lengths, NONE_7, table, NULL, 6, 0.125, bnsd, 2, 16, 0, two, &size, &executor),
+               ACLNN_INNER_TILING);
+    CHECK_MESSAGE("takes one");
+    unsigned char hidden[3 * 20];
+    for (int i = 0; i < 60; i++)
+        hidden[i] = i % 20 % 3 == i / 20 || i / 20 == 1;
+    aclTensor *prompt = pattern_tensor(DIMS(1, 2, 3, 32), ACL_FLOAT16, 14, 1), *keys = pattern_tensor(DIMS(1, 2, 20, 32), ACL_FLOAT16, 15, 1);
+    aclTensor *values = pattern_tensor(DIMS(1, 2, 20, 32), ACL_FLOAT16, 16, 1), *bias = pattern_tensor(DIMS(1, 2, 3, 20), ACL_FLOAT16, 17, 4);
+    aclTensor *result = pattern_tensor(DIMS(1, 2, 3, 32), ACL_FLOAT16, 0, 0), *mask = tensor_from(DIMS(3, 20), ACL_BOOL, hidden);
+    aclTensor *turned = output(golden("biased", "corrected"));
+    RUN(PromptFlashAttentionV3, prompt, keys, values, bias, mask, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 2, 0.2, FAR, FAR, bnsd, 0, 0, 2, result);
+    aclIntArray *order = aclCreateIntArray((const int64_t[]){0, 2, 1, 3}, 4); /* the golden is BSND */
+    RUN(Permute, result, order, turned);
+    compare(turned, golden("biased", "corrected"), 3);
+    CHECK_CODE(aclnnPromptFlashAttentionV3GetWorkspaceSize(prompt, keys, values, bias, mask, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 2, 0.2, FAR, FAR, bsnd,
+                                                           0, 0, 2, result, &size, &executor),
+               ACLNN_INNER_TILING);
+}
+
+/* The chip splits keys over its cores by batch and length, so a row's bits depend on its company, unless determinism is asked for. */
+static void results_vary_with_the_batch_unless_told_otherwise(void)
+{
+    float lse[2][2];
+    for (int level = 0; level < 3; level += 2) {
+        bool differ = false;
+        CHECK_OK(aclrtSetSysParamOpt(ACL_OPT_DETERMINISTIC, level));
+        for (int batch = 1; batch <= 2; batch++) {
+            struct attempt t = {.version = 3,
+                                .query = pattern_tensor(DIMS(batch, 6, 1, 64), ACL_BF16, 4, 1),
+                                .key = pattern_tensor(DIMS(9, 2, 128, 64), ACL_BF16, 5, 2),
+                                .value = pattern_tensor(DIMS(9, 2, 128, 64), ACL_BF16, 6, 1),
+                                .table = blocks_of(batch, 4, (const int32_t[]){0, 1, 2, 3, 4, 5, 6, 7}),
+                                .out = pattern_tensor(DIMS(batch, 6, 1, 64), ACL_BF16, 0, 0),
+                                .lse = pattern_tensor(DIMS(batch, 6, 1, 1), ACL_FLOAT, 0, 0),
+                                .key_lengths = {500, 500},
+                                .n_key_lengths = (uint64_t)batch,
+                                .heads = 6,
+                                .kv_heads = 2,
+                                .block = 128,
+                                .layout = "BNSD",
+                                .scale = 0.125};
+            void *address;
+            CHECK_OK(attend(&t));
+            CHECK_OK(aclGetRawTensorAddr(t.lse, &address));
+            CHECK_OK(aclrtMemcpy(lse[batch - 1], 8, address, 8, ACL_DEVICE_TO_HOST));
+        }
+        differ = memcmp(lse[0], lse[1], 8) != 0;
+        CHECK(differ == (level == 0));
+    }
+    CHECK_OK(aclrtSetSysParamOpt(ACL_OPT_DETERMINISTIC, 0));
+}
+
 static void packed_queries_take_bands(void)
 {
     struct attempt t = band_attempt();
@@ -390,6 +456,8 @@ int main(void)
     a_row_that_sees_nothing_is_a_mean_or_corrected();
     keys_may_come_as_a_list();
     packed_queries_take_bands();
+    the_older_operators_agree();
+    results_vary_with_the_batch_unless_told_otherwise();
     shapes_and_lengths_are_refused_in_phase_one();
     packed_layouts_have_limits_of_their_own();
     device_free_all();
