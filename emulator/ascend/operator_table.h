@@ -71,20 +71,19 @@ enum {
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
     IMPLEMENTATION(activation)                                                                                                                                 \
-    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
-    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(choice)        \
-        IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy) IMPLEMENTATION(cross_entropy)                       \
-            IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast) IMPLEMENTATION(gather) IMPLEMENTATION(geglu) \
-                IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul) IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill)    \
-                    IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(moe_expert_tokens)                        \
-                        IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating) IMPLEMENTATION(moe_gating_softmax) IMPLEMENTATION(moe_permute)                 \
-                            IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute) IMPLEMENTATION(norm_quant) IMPLEMENTATION(one_hot)                       \
-                                IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul)                      \
-                                    IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache)   \
-                                        IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update)            \
-                                            IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split) IMPLEMENTATION(swiglu)                         \
-                                                IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz)   \
-                                                    IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
+    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
+        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
+            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
+                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul)             \
+                    IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul)    \
+                        IMPLEMENTATION(mla_prolog) IMPLEMENTATION(moe_expert_tokens) IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating)                   \
+                            IMPLEMENTATION(moe_gating_softmax) IMPLEMENTATION(moe_permute) IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute)           \
+                                IMPLEMENTATION(norm_quant) IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale)                        \
+                                    IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap)  \
+                                        IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv)                  \
+                                            IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax)            \
+                                                IMPLEMENTATION(split) IMPLEMENTATION(swiglu) IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve)      \
+                                                    IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
 #define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
@@ -116,6 +115,12 @@ enum {
         (OPTLIST, activationQuantScaleOptional), (OPTLIST, activationQuantOffsetOptional), (I64, splitItem), (I64, groupType), (I64, groupListType),           \
         (I64, actType)
 #define GROUPED_OUTPUTS (OUTLIST, out), (OPTOUTLIST, activationFeatureOutOptional), (OPTOUTLIST, dynQuantScaleOutOptional)
+
+#define MLA_ARGUMENTS                                                                                                                                          \
+    (IN, tokenX), (IN, weightDq), (IN, weightUqQr), (IN, weightUk), (IN, weightDkvKr), (IN, rmsnormGammaCq), (IN, rmsnormGammaCkv), (IN, ropeSin),             \
+        (IN, ropeCos), (IN, cacheIndex), (REF, kvCacheRef), (REF, krCacheRef), (OPT, dequantScaleXOptional), (OPT, dequantScaleWDqOptional),                   \
+        (OPT, dequantScaleWUqQrOptional), (OPT, dequantScaleWDkvKrOptional), (OPT, quantScaleCkvOptional), (OPT, quantScaleCkrOptional),                       \
+        (OPT, smoothScalesCqOptional), (REAL, rmsnormEpsilonCq), (REAL, rmsnormEpsilonCkv), (OPTTEXT, cacheModeOptional), (OUT, queryOut), (OUT, queryRopeOut)
 
 #define OPERATORS(ROW)                                                                                                                                         \
     ROW(Mm, SOC_ALL, matmul, 0, NULL, (IN, self), (IN, mat2), (OUT, out), (I8, cubeMathType))                                                                  \
@@ -334,7 +339,10 @@ enum {
         (OPT, pseShiftOptional), (OPT, attenMaskOptional), (OPTINTS, actualSeqLengthsOptional), (OPTINTS, actualSeqLengthsKvOptional),                         \
         (OPT, deqScale1Optional), (OPT, quantScale1Optional), (OPT, deqScale2Optional), (OPT, quantScale2Optional), (OPT, quantOffset2Optional),               \
         (I64, numHeads), (REAL, scaleValue), (I64, preTokens), (I64, nextTokens), (TEXT, inputLayout), (I64, numKeyValueHeads), (I64, sparseMode),             \
-        (I64, innerPrecise), (OUT, attentionOut))
+        (I64, innerPrecise), (OUT, attentionOut))                                                                                                              \
+    ROW(MlaProlog, SOC_ALL & ~SOC_310P, mla_prolog, 1, "bf16, not quantised; the roundings between its stages are assumed", MLA_ARGUMENTS)                     \
+    ROW(MlaPrologV2WeightNz, SOC_ALL & ~SOC_310P, mla_prolog, 2, "bf16, not quantised; the roundings between its stages are assumed", MLA_ARGUMENTS,           \
+        (OPTOUT, dequantScaleQNopeOutOptional))
 
 #define MISSING_OPERATORS(MISSING)                                                                                                                             \
                                                                                                                                                                \
@@ -343,18 +351,17 @@ enum {
     MISSING(RmsNormQuant)                                                                                                                                      \
     MISSING(AddLayerNorm)                                                                                                                                      \
     MISSING(KvRmsNormRopeCache)                                                                                                                                \
-    MISSING(MlaProlog) MISSING(MlaPrologV2WeightNz) MISSING(MlaPrologV3WeightNz) MISSING(LightningIndexer) MISSING(QuantLightningIndexer)                      \
-        MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant)   \
-            MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                                                                       \
+    MISSING(MlaPrologV3WeightNz)                                                                                                                               \
+    MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache)       \
+        MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                  \
                                                                                                                                                                \
-                MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                                \
+            MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                                    \
                                                                                                                                                                \
-                    MISSING(Nonzero) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial) MISSING(SimThreadExponential)                      \
-                        MISSING(InplaceUniform)                                                                                                                \
+                MISSING(Nonzero) MISSING(TopKTopPSample) MISSING(TopKTopPSampleV2) MISSING(Multinomial) MISSING(SimThreadExponential) MISSING(InplaceUniform)  \
                                                                                                                                                                \
-                            MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)                       \
-                                MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)                   \
-                                    MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
+                    MISSING(GroupedMatmul) MISSING(GroupedMatmulV2) MISSING(GroupedMatmulV3) MISSING(GroupedMatmulSwigluQuantV2)                               \
+                        MISSING(GroupedMatmulSwigluQuantWeightNZ) MISSING(GroupedMatmulFinalizeRouting) MISSING(IncreFlashAttention)                           \
+                            MISSING(IncreFlashAttentionV2) MISSING(IncreFlashAttentionV3)
 
 /* FOR_EACH(MACRO, (a, b), (c, d)) is MACRO(a, b) MACRO(c, d): at most 250 arguments. */
 #define EXPAND(...) EXPAND_3(EXPAND_3(EXPAND_3(EXPAND_3(__VA_ARGS__))))

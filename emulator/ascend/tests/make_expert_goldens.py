@@ -158,10 +158,39 @@ def sampling():
     put("sample.k", k, "i32"), put("sample.p", p, "f32"), put("sample.kept", np.isfinite(out), "bool")
 
 
+def latent():
+    """The prologue of latent attention, rounded to bf16 between its stages."""
+    bf = lambda v: rounded(v, "bf16").astype(np.float64)
+    x, dq, uq = pattern((3, 32), "bf16", 71), pattern((32, 48), "bf16", 72, 0.3), pattern((48, 2 * (16 + 16)), "bf16", 73, 0.3)
+    uk, dkv = pattern((2, 16, 32), "bf16", 74, 0.3), pattern((32, 32 + 16), "bf16", 75, 0.3)
+    gq, gkv = pattern((48,), "bf16", 76), pattern((32,), "bf16", 77)
+    angle = np.abs(pattern((3, 8), "f32", 78, 6))
+    cos, sin = bf(np.concatenate([np.cos(angle)] * 2, -1)), bf(np.concatenate([np.sin(angle)] * 2, -1))
+    norm = lambda v, g: bf(v / np.sqrt((v ** 2).mean(-1, keepdims=True) + 1e-5) * g)
+    def rope(v, c, s):
+        apart = np.concatenate([v[..., 0::2], v[..., 1::2]], -1)
+        return apart * c + np.concatenate([-apart[..., 8:], apart[..., :8]], -1) * s
+    heads = bf(norm(bf(x.astype(float) @ dq), gq) @ uq).reshape(3, 2, 32)
+    kv = bf(x.astype(float) @ dkv)
+    for name, w in (("dq", dq), ("uq", uq), ("dkv", dkv)):
+        put(f"mla.{name}", to_nz(w, 16), "bf16")
+    put("mla.cos", cos, "bf16"), put("mla.sin", sin, "bf16")
+    put("mla.query", np.einsum("thd,hdc->thc", heads[..., :16], uk.astype(float)), "bf16")
+    put("mla.rope", rope(heads[..., 16:], cos[:, None], sin[:, None]), "bf16")
+    slots, ckv, kr = [17, 3, 30], norm(kv[:, :32], gkv), rope(kv[:, 32:], cos, sin)
+    put("mla.slots", np.array(slots), "i64")
+    plain, plain_r = np.full((32, 32), -1.0), np.full((32, 16), -1.0)
+    plain[slots], plain_r[slots] = ckv, kr
+    put("mla.kv", plain.reshape(2, 16, 1, 32), "bf16"), put("mla.kr", plain_r.reshape(2, 16, 1, 16), "bf16")
+    fractal = plain.reshape(2, 16, 2, 16).transpose(0, 2, 1, 3)
+    put("mla.kvnz", fractal, "bf16"), put("mla.krnz", plain_r.reshape(2, 16, 1, 16).transpose(0, 2, 1, 3), "bf16")
+
+
 for one in ("f32", "f16", "bf16"):
     gating(one), routing(one)
     if one != "f32":
         fused(one)
 grouped()
 sampling()
+latent()
 save("experts.bin")

@@ -285,6 +285,51 @@ static void fused_norms(void)
                ACLNN_PARAM_INVALID);
 }
 
+static aclTensor *weight(const char *name, int64_t rows, int64_t columns)
+{
+    const struct golden *g = of(name);
+    aclTensor *stored = input(g);
+    void *address;
+    CHECK_OK(aclGetRawTensorAddr(stored, &address));
+    return aclCreateTensor((const int64_t[]){rows, columns}, 2, ACL_BF16, NULL, 0, ACL_FORMAT_FRACTAL_NZ, g->dims, g->n_dims, address);
+}
+
+static aclTensor *minus_ones(const struct golden *g)
+{
+    float minus = -1;
+    aclTensor *tensor = output(g);
+    RUN(InplaceFillScalar, tensor, aclCreateScalar(&minus, ACL_FLOAT));
+    return tensor;
+}
+
+static void the_prologue_of_latent_attention(void)
+{
+    snprintf(group, sizeof group, "mla");
+    number = ACL_BF16;
+    aclTensor *x = INPUT(71, 1, 3, 32), *dq = weight("dq", 32, 48), *uq = weight("uq", 48, 64), *uk = INPUT(74, 0.3f, 2, 16, 32), *dkv = weight("dkv", 32, 48);
+    aclTensor *gq = INPUT(76, 1, 48), *gkv = INPUT(77, 1, 32), *cosines = input(of("cos")), *sines = input(of("sin")), *slots = input(of("slots"));
+    aclTensor *kv = minus_ones(of("kv")), *kr = minus_ones(of("kr")), *query = output(of("query")), *rope = output(of("rope"));
+    RUN(MlaProlog, x, dq, uq, uk, dkv, gq, gkv, sines, cosines, slots, kv, kr, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1e-5, 1e-5, "PA_BSND", query, rope);
+    compare(query, of("query"), 3);
+    compare(rope, of("rope"), 2);
+    compare(kv, of("kv"), 2);
+    compare(kr, of("kr"), 2);
+    aclTensor *fractal = minus_ones(of("kvnz")), *fractal_rope = minus_ones(of("krnz"));
+    uint64_t size;
+    aclOpExecutor *executor;
+    RUN(MlaPrologV2WeightNz, x, dq, uq, uk, dkv, gq, gkv, sines, cosines, slots, fractal, fractal_rope, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1e-5, 1e-5,
+        "PA_NZ", query, rope, NULL);
+    compare(query, of("query"), 3);
+    compare(fractal, of("kvnz"), 2);
+    compare(fractal_rope, of("krnz"), 2);
+    CHECK_CODE(aclnnMlaPrologV2WeightNzGetWorkspaceSize(x, dq, uq, uk, dkv, gq, gkv, sines, cosines, slots, kv, kr, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                                                        1e-5, 1e-5, "PA_NZ", query, rope, NULL, &size, &executor),
+               ACLNN_INNER_TILING); /* caches of the other layout */
+    CHECK_CODE(aclnnMlaPrologV2WeightNzGetWorkspaceSize(x, uq, uq, uk, dkv, gq, gkv, sines, cosines, slots, kv, kr, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                                                        1e-5, 1e-5, "PA_BSND", query, rope, NULL, &size, &executor),
+               ACLNN_INNER_TILING);
+}
+
 static void sampling(void)
 {
     snprintf(group, sizeof group, "sample");
@@ -327,6 +372,7 @@ int main(void)
         }
     grouped_int8_and_what_is_refused();
     grouped_lists();
+    the_prologue_of_latent_attention();
     sampling();
     device_free_all();
     golden_forget();

@@ -26,7 +26,7 @@ static void set_up(void)
 }
 
 /* ---- callbacks ---- */
-static volatile int stop, order, saw_first, saw_second;
+static _Atomic int stop, order, saw_first, saw_second;
 
 static void *serve(void *unused)
 {
@@ -73,7 +73,7 @@ static int callbacks_run_on_the_subscribed_thread(void)
 }
 
 /* ---- exceptions ---- */
-static volatile uint32_t seen_code, seen_device = 99;
+static _Atomic uint32_t seen_code, seen_device = 99;
 
 static void on_exception(aclrtExceptionInfo *info)
 {
