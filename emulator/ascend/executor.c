@@ -14,11 +14,20 @@ struct aclOpExecutor {
 
 static __thread const aclOpExecutor *newest; /* by the phase one that this thread ran last */
 
+/* Whether the chip brings the tensor into a contiguous form first. */
+static bool is_copied(const struct call *call, const struct value *value, const struct tensor *tensor)
+{
+    bool read = value->role == ROLE_INPUT || value->role == ROLE_OPTIONAL;
+    if (tensor->format != ACL_FORMAT_ND || tensor_is_contiguous(tensor))
+        return false;
+    return !(read && call->row->implementation->transposes && tensor_is_transposed(tensor));
+}
+
 static bool has_strided(const struct call *call)
 {
     for (size_t i = 0; i < call->n_values; i++)
         for (size_t j = 0; call->values[i].tensors && j < call->values[i].count; j++)
-            if (call->values[i].tensors[j].format == ACL_FORMAT_ND && !tensor_is_contiguous(&call->values[i].tensors[j]))
+            if (is_copied(call, &call->values[i], &call->values[i].tensors[j]))
                 return true;
     return false;
 }

@@ -77,6 +77,7 @@ struct operator_implementation {
     double (*cube_operations)(const struct call *call); /* for the modelled time; NULL: memory-bound */
     uint64_t (*workspace)(const struct call *call);     /* NULL: 0 unless a tensor is strided */
     bool int4;                                          /* takes tensors of int4 */
+    bool transposes;                                    /* reads matrices with their last two axes swapped as they are, without copying them */
 };
 
 struct operator_row {
@@ -126,6 +127,7 @@ struct tensor tensor_as_int4(const struct tensor *tensor); /* an INT32 tensor se
 const char *type_name(aclDataType type);
 bool type_is_float(aclDataType type);
 bool tensor_is_contiguous(const struct tensor *tensor);
+bool tensor_is_transposed(const struct tensor *tensor); /* contiguous but for the last two axes, which are swapped */
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b);
 uint64_t tensor_bytes(const struct tensor *tensor);                               /* from element 0 of the storage to the last element of the view */
 int check_type(const struct tensor *tensor, const char *name, const char *types); /* types as "f16 bf16 f32 i8 i32 i64 bool" */

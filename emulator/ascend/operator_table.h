@@ -71,22 +71,25 @@ enum {
 
 #define IMPLEMENTATIONS(IMPLEMENTATION)                                                                                                                        \
     IMPLEMENTATION(activation)                                                                                                                                 \
-    IMPLEMENTATION(add_rms_norm) IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary)  \
-        IMPLEMENTATION(choice) IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy)                              \
-            IMPLEMENTATION(cross_entropy) IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast)                \
-                IMPLEMENTATION(gather) IMPLEMENTATION(geglu) IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul)             \
-                    IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill) IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul)    \
-                        IMPLEMENTATION(mla_prolog) IMPLEMENTATION(moe_expert_tokens) IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating)                   \
-                            IMPLEMENTATION(moe_gating_softmax) IMPLEMENTATION(moe_permute) IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute)           \
-                                IMPLEMENTATION(norm_quant) IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale)                        \
-                                    IMPLEMENTATION(permute) IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap)  \
-                                        IMPLEMENTATION(rms_norm) IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv)                  \
-                                            IMPLEMENTATION(scatter_nd) IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax)            \
-                                                IMPLEMENTATION(split) IMPLEMENTATION(swiglu) IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve)      \
-                                                    IMPLEMENTATION(unary) IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
+    IMPLEMENTATION(add_rms_norm)                                                                                                                               \
+    IMPLEMENTATION(apply_rotary) IMPLEMENTATION(arange) IMPLEMENTATION(arg_max) IMPLEMENTATION(attention) IMPLEMENTATION(binary) IMPLEMENTATION(choice)        \
+        IMPLEMENTATION(clamp) IMPLEMENTATION(concatenate) IMPLEMENTATION(convolution) IMPLEMENTATION(copy) IMPLEMENTATION(cross_entropy)                       \
+            IMPLEMENTATION(cumsum) IMPLEMENTATION(dynamic_quant) IMPLEMENTATION(fill) IMPLEMENTATION(format_cast) IMPLEMENTATION(gather) IMPLEMENTATION(geglu) \
+                IMPLEMENTATION(given_quant) IMPLEMENTATION(group_norm) IMPLEMENTATION(grouped_matmul) IMPLEMENTATION(index_copy) IMPLEMENTATION(index_fill)    \
+                    IMPLEMENTATION(interleave_rope) IMPLEMENTATION(layer_norm) IMPLEMENTATION(matmul) IMPLEMENTATION(mla_prolog)                               \
+                        IMPLEMENTATION(moe_expert_tokens) IMPLEMENTATION(moe_finalize) IMPLEMENTATION(moe_gating) IMPLEMENTATION(moe_gating_softmax)           \
+                            IMPLEMENTATION(moe_permute) IMPLEMENTATION(moe_routing) IMPLEMENTATION(moe_unpermute) IMPLEMENTATION(norm_quant)                   \
+                                IMPLEMENTATION(one_hot) IMPLEMENTATION(pack_int4) IMPLEMENTATION(pack_scale) IMPLEMENTATION(permute)                           \
+                                    IMPLEMENTATION(quant_matmul) IMPLEMENTATION(ranking) IMPLEMENTATION(reduce) IMPLEMENTATION(remap) IMPLEMENTATION(rms_norm) \
+                                        IMPLEMENTATION(rope_cache) IMPLEMENTATION(rotary) IMPLEMENTATION(scatter_kv) IMPLEMENTATION(scatter_nd)                \
+                                            IMPLEMENTATION(scatter_update) IMPLEMENTATION(slice) IMPLEMENTATION(softmax) IMPLEMENTATION(split)                 \
+                                                IMPLEMENTATION(swiglu) IMPLEMENTATION(top_k_top_p) IMPLEMENTATION(triangular_solve) IMPLEMENTATION(unary)      \
+                                                    IMPLEMENTATION(weight_nz) IMPLEMENTATION(weight_quant) IMPLEMENTATION(windows)
 
 /* The long argument lists of FusedInferAttentionScore, whose versions insert a few each. */
-#define ATTENTION_LIMITS "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; no quantised KV, prefix, padding or sinks"
+#define ATTENTION_LIMITS                                                                                                                                       \
+    "f16/bf16; every layout; paged (three cache layouts) or not, lists, split rope; int8 KV with one query a sequence; no other quantisation, prefix, "        \
+    "padding or sinks"
 #define ATTENTION_INPUTS                                                                                                                                       \
     (IN, query), (INLIST, key), (INLIST, value), (OPT, pseShiftOptional), (OPT, attenMaskOptional), (OPTINTS, actualSeqLengthsOptional),                       \
         (OPTINTS, actualSeqLengthsKvOptional), (OPT, deqScale1Optional), (OPT, quantScale1Optional), (OPT, deqScale2Optional), (OPT, quantScale2Optional),     \
@@ -352,8 +355,9 @@ enum {
     MISSING(AddLayerNorm)                                                                                                                                      \
     MISSING(KvRmsNormRopeCache)                                                                                                                                \
     MISSING(MlaPrologV3WeightNz)                                                                                                                               \
-    MISSING(LightningIndexer) MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache)       \
-        MISSING(InplaceQuantScatter) MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                  \
+    MISSING(LightningIndexer)                                                                                                                                  \
+    MISSING(QuantLightningIndexer) MISSING(SparseFlashAttention) MISSING(KvQuantSparseFlashAttention) MISSING(GatherPaKvCache) MISSING(InplaceQuantScatter)    \
+        MISSING(DequantSwigluQuant) MISSING(DequantSwigluQuantV2) MISSING(SwiGluQuantV2) MISSING(DynamicQuantV3)                                               \
                                                                                                                                                                \
             MISSING(MoeDistributeDispatchV2) MISSING(MoeDistributeCombineV2) MISSING(Index)                                                                    \
                                                                                                                                                                \

@@ -70,6 +70,18 @@ bool tensor_is_contiguous(const struct tensor *tensor)
     return true;
 }
 
+bool tensor_is_transposed(const struct tensor *tensor)
+{
+    struct tensor swapped = *tensor;
+    if (tensor->n_dims < 2)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        swapped.dims[tensor->n_dims - 1 - i] = tensor->dims[tensor->n_dims - 2 + i];
+        swapped.strides[tensor->n_dims - 1 - i] = tensor->strides[tensor->n_dims - 2 + i];
+    }
+    return tensor_is_contiguous(&swapped);
+}
+
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b)
 {
     return a->n_dims == b->n_dims && !memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims);

@@ -15,9 +15,32 @@ static int64_t token_element(const struct tensor *t, const char *axes, int64_t w
            head * (attention_stride(t, axes, 'N') + width * attention_stride(t, axes, 'H'));
 }
 
-/* Key (or value, or key rope) `position` of a head as fp32. A block number outside the cache is reported: the chip would read elsewhere. */
-static int load_row(const struct attention *a, const struct tensor *t, int64_t width, const struct sequence *s, int64_t position, int64_t head, float *to)
+struct place { /* of one key: in its sequence, and in the paged cache */
+    int64_t batch, position, head, block, offset;
+};
+
+/* int8 to floating, rounded to the query's type as the cube unit takes it. */
+static void widen(const struct attention *a, const struct antiquant *q, const struct place *p, int64_t width, float *row)
 {
+    const struct tensor *s = q->scale;
+    int64_t last = s->n_dims ? s->dims[s->n_dims - 1] : 1;
+    const int64_t first[] = {p->head * width,
+                             p->batch * last + p->position,
+                             p->head,
+                             (p->batch * a->kv_heads + p->head) * last + p->position,
+                             p->block * a->block_size + p->offset,
+                             (p->block * a->kv_heads + p->head) * a->block_size + p->offset};
+    for (int64_t d = 0; d < width; d++) {
+        int64_t at = q->mode == 0 ? (tensor_count(s) == 1 ? 0 : first[0] + d) : first[q->mode];
+        float offset = q->offset ? (float)element_load(q->offset, element_at(q->offset, at)) : 0;
+        row[d] = round_to_type(a->query->type, (row[d] + offset) * (float)element_load(s, element_at(s, at)));
+    }
+}
+
+/* Key (or value, or key rope) `position` of a head as fp32. A block number outside the cache is reported: the chip would read elsewhere. */
+static int load_row(const struct attention *a, const struct tensor *t, int64_t width, const struct sequence *s, struct place *p, float *to)
+{
+    int64_t position = p->position, head = p->head;
     size_t size = type_size(t->type);
     if (!a->table) {
         int64_t batch = a->keys->count > 1 ? 0 : s->batch;
@@ -31,6 +54,8 @@ static int load_row(const struct attention *a, const struct tensor *t, int64_t w
         return fail(RT_AICORE_EXCEPTION, "block table entry %lld of batch %lld is %lld; the cache has %lld blocks", (long long)index, (long long)s->batch,
                     (long long)block, (long long)t->dims[0]);
     int64_t element = t->offset + block * t->strides[0];
+    p->block = block;
+    p->offset = offset;
     if (a->cache == CACHE_NZ) {
         int64_t run = t->dims[4];
         for (int64_t part = 0; part * run < width; part++) {
@@ -98,12 +123,18 @@ static int load_head(const struct attention *a, const struct sequence *s, int64_
     size_t which = a->keys->count > 1 ? (size_t)s->batch : 0;
     int64_t stride = a->width + a->rope_width;
     int result = 0;
-    for (int64_t p = 0; p < s->keys && !result; p++) {
-        result = load_row(a, &a->keys->tensors[which], a->width, s, p, head, keys + p * stride);
+    for (int64_t n = 0; n < s->keys && !result; n++) {
+        struct place p = {.batch = s->batch, .position = n, .head = head};
+        float *key = keys + n * stride, *value = values + n * a->value_width;
+        result = load_row(a, &a->keys->tensors[which], a->width, s, &p, key);
+        if (!result && a->key_quant.scale)
+            widen(a, &a->key_quant, &p, a->width, key);
         if (!result && a->key_rope)
-            result = load_row(a, a->key_rope, a->rope_width, s, p, head, keys + p * stride + a->width);
+            result = load_row(a, a->key_rope, a->rope_width, s, &p, key + a->width);
         if (!result)
-            result = load_row(a, &a->values->tensors[which], a->value_width, s, p, head, values + p * a->value_width);
+            result = load_row(a, &a->values->tensors[which], a->value_width, s, &p, value);
+        if (!result && a->value_quant.scale)
+            widen(a, &a->value_quant, &p, a->value_width, value);
     }
     return result;
 }

@@ -11,6 +11,13 @@ enum cache_layout {
     CACHE_NZ        /* (blocks, N, D/c, block size, c), c = 32 bytes' worth of elements */
 };
 
+/* Keys or values in int8: (x + offset) * scale, by mode: 0 a channel (or one scale for all), 1 a token, 2 a head, 3 a token and head, 4 a token of a block,
+ * 5 a token and head of a block. */
+struct antiquant {
+    const struct tensor *scale, *offset; /* scale NULL: not quantised */
+    int64_t mode;
+};
+
 struct attention {
     int version; /* 2 to 5: which of the operators */
     const struct tensor *query, *key, *value, *mask, *bias, *table, *out, *lse, *query_rope, *key_rope;
@@ -20,6 +27,7 @@ struct attention {
     bool decodes;            /* one query a sequence, not packed, no split rope: sparseMode is ignored, the mask is one row a sequence */
     enum cache_layout cache;
     int64_t batches, heads, kv_heads, width, rope_width, value_width, query_length, tokens, key_length, key_tokens, block_size, max_blocks;
+    struct antiquant key_quant, value_quant;
     int64_t sparse, precise, before, after;
     float scale;
 };

@@ -133,28 +133,32 @@ static int read_keys(struct attention *a)
 
 int attention_read(const struct call *call, struct attention *a)
 {
-    *a = (struct attention){.version = call->row->detail % 10,
-                            .query = call_tensor(call, "query"),
-                            .key = call_tensor(call, "key"),
-                            .value = call_tensor(call, "value"),
-                            .mask = call_tensor(call, "attenMaskOptional"),
-                            .bias = call_tensor(call, "pseShiftOptional"),
-                            .table = call_tensor(call, "blockTableOptional"),
-                            .out = call_tensor(call, "attentionOut"),
-                            .query_rope = call_tensor(call, "queryRopeOptional"),
-                            .key_rope = call_tensor(call, "keyRopeOptional"),
-                            .query_lengths = lengths_of(call, "actualSeqLengthsOptional"),
-                            .key_lengths = lengths_of(call, "actualSeqLengthsKvOptional"),
-                            .keys = call_value(call, "key"),
-                            .values = call_value(call, "value"),
-                            .heads = call_integer(call, "numHeads"),
-                            .kv_heads = call_integer(call, "numKeyValueHeads"),
-                            .block_size = call_integer(call, "blockSize"),
-                            .sparse = call_integer(call, "sparseMode"),
-                            .precise = call_integer(call, "innerPrecise"),
-                            .before = call_integer(call, "preTokens"),
-                            .after = call_integer(call, "nextTokens"),
-                            .scale = (float)call_real(call, "scaleValue")};
+    *a = (struct attention){
+        .version = call->row->detail % 10,
+        .query = call_tensor(call, "query"),
+        .key = call_tensor(call, "key"),
+        .value = call_tensor(call, "value"),
+        .mask = call_tensor(call, "attenMaskOptional"),
+        .bias = call_tensor(call, "pseShiftOptional"),
+        .table = call_tensor(call, "blockTableOptional"),
+        .out = call_tensor(call, "attentionOut"),
+        .query_rope = call_tensor(call, "queryRopeOptional"),
+        .key_rope = call_tensor(call, "keyRopeOptional"),
+        .query_lengths = lengths_of(call, "actualSeqLengthsOptional"),
+        .key_lengths = lengths_of(call, "actualSeqLengthsKvOptional"),
+        .keys = call_value(call, "key"),
+        .values = call_value(call, "value"),
+        .heads = call_integer(call, "numHeads"),
+        .kv_heads = call_integer(call, "numKeyValueHeads"),
+        .key_quant = {call_tensor(call, "keyAntiquantScaleOptional"), call_tensor(call, "keyAntiquantOffsetOptional"), call_integer(call, "keyAntiquantMode")},
+        .value_quant = {call_tensor(call, "valueAntiquantScaleOptional"), call_tensor(call, "valueAntiquantOffsetOptional"),
+                        call_integer(call, "valueAntiquantMode")},
+        .block_size = call_integer(call, "blockSize"),
+        .sparse = call_integer(call, "sparseMode"),
+        .precise = call_integer(call, "innerPrecise"),
+        .before = call_integer(call, "preTokens"),
+        .after = call_integer(call, "nextTokens"),
+        .scale = (float)call_real(call, "scaleValue")};
     const char *layout = call_text(call, "inputLayout");
     a->lse = call_integer(call, "softmaxLseFlag") ? call_tensor(call, "softmaxLse") : NULL;
     a->kv_heads = a->kv_heads ? a->kv_heads : a->heads;
@@ -197,24 +201,10 @@ struct sequence attention_sequence(const struct attention *a, int64_t batch)
 
 static int check_absent(const struct call *call)
 {
-    static const char *const absent[] = {"deqScale1Optional",
-                                         "quantScale1Optional",
-                                         "deqScale2Optional",
-                                         "quantScale2Optional",
-                                         "quantOffset2Optional",
-                                         "antiquantScaleOptional",
-                                         "antiquantOffsetOptional",
-                                         "queryPaddingSizeOptional",
-                                         "kvPaddingSizeOptional",
-                                         "keyAntiquantScaleOptional",
-                                         "keyAntiquantOffsetOptional",
-                                         "valueAntiquantScaleOptional",
-                                         "valueAntiquantOffsetOptional",
-                                         "keySharedPrefixOptional",
-                                         "valueSharedPrefixOptional",
-                                         "keyRopeAntiquantScaleOptional",
-                                         "dequantScaleQueryOptional",
-                                         "learnableSinkOptional"};
+    static const char *const absent[] = {"deqScale1Optional",         "quantScale1Optional",     "deqScale2Optional",         "quantScale2Optional",
+                                         "quantOffset2Optional",      "antiquantScaleOptional",  "antiquantOffsetOptional",   "queryPaddingSizeOptional",
+                                         "kvPaddingSizeOptional",     "keySharedPrefixOptional", "valueSharedPrefixOptional", "keyRopeAntiquantScaleOptional",
+                                         "dequantScaleQueryOptional", "learnableSinkOptional"};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
         if (call_tensor(call, absent[i]))
             return fail(ACLNN_PARAM_INVALID, "the emulator does not have %s in this operator: pass NULL", absent[i]);
@@ -227,6 +217,7 @@ static int check_types(const struct call *call)
 {
     const struct tensor *query = call_tensor(call, "query"), *out = call_tensor(call, "attentionOut"), *mask = call_tensor(call, "attenMaskOptional");
     static const char *const optional[] = {"pseShiftOptional", "queryRopeOptional", "keyRopeOptional"};
+    static const char *const scales[2] = {"keyAntiquantScaleOptional", "valueAntiquantScaleOptional"};
     const struct value *lists[2] = {call_value(call, "key"), call_value(call, "value")};
     int result = check_type(query, "query", "f16 bf16");
     if (!result)
@@ -234,9 +225,9 @@ static int check_types(const struct call *call)
     for (int i = 0; i < 2; i++)
         for (size_t j = 0; j < lists[i]->count && !result; j++) {
             const struct tensor *one = &lists[i]->tensors[j];
-            if (one->type != query->type)
-                return fail(ACLNN_PARAM_INVALID, "query is %s, %s is %s: one type is expected (the emulator has no quantised KV here)", type_name(query->type),
-                            lists[i]->name, type_name(one->type));
+            if (one->type != query->type && !(one->type == ACL_INT8 && call_tensor(call, scales[i])))
+                return fail(ACLNN_PARAM_INVALID, "query is %s, %s is %s: one type is expected, or i8 with %s", type_name(query->type), lists[i]->name,
+                            type_name(one->type), scales[i]);
             result = check_contiguous(one, lists[i]->name);
         }
     for (size_t i = 0; i < sizeof optional / sizeof *optional && !result; i++) {
@@ -423,6 +414,44 @@ static int check_mask(const struct attention *a)
     return 0;
 }
 
+/* Scales (and offsets) of int8 keys or values, by mode. */
+static int check_antiquant(const struct attention *a, const struct tensor *cache, const struct antiquant *q, int64_t width, const char *name)
+{
+    bool by_token = q->mode == 1 || q->mode >= 3;
+    aclDataType type = by_token ? ACL_FLOAT : a->query->type;
+    const struct tensor *s = q->scale;
+    int64_t count = tensor_count(s), last = s->n_dims ? s->dims[s->n_dims - 1] : 0, room = a->table ? a->max_blocks * a->block_size : a->key_length;
+    int64_t blocks = a->table ? a->key->dims[0] * a->block_size : -1;
+    const int64_t expected[] = {a->kv_heads * width, a->batches * last, a->kv_heads, a->batches * a->kv_heads * last, blocks, blocks * a->kv_heads};
+    if (cache->type != ACL_INT8)
+        return fail(ACLNN_PARAM_INVALID, "%s: there is an antiquant scale, but the tensor is %s", name, type_name(cache->type));
+    if (q->mode < 0 || q->mode > 5 || (q->mode >= 4 && !a->table))
+        return fail(ACLNN_PARAM_INVALID, "%sAntiquantMode is %lld; 0 to 3, or 4 and 5 with a block table", name, (long long)q->mode);
+    if (s->type != type || (q->offset && (q->offset->type != type || !tensor_same_shape(q->offset, s))))
+        return fail(ACLNN_PARAM_INVALID, "%s: antiquant scale %s, %s is expected in mode %lld, and an offset alike", name, type_name(s->type), type_name(type),
+                    (long long)q->mode);
+    bool fits = count == expected[q->mode] || (q->mode == 0 && count == 1);
+    if (!fits || ((q->mode == 1 || q->mode == 3) && last < room))
+        return fail(ACLNN_INNER_TILING, "%s: the antiquant scale has %lld elements; mode %lld takes %lld%s", name, (long long)count, (long long)q->mode,
+                    (long long)expected[q->mode], q->mode == 1 || q->mode == 3 ? " (a sequence as long as its blocks)" : "");
+    return width % 32 ? fail(ACLNN_INNER_TILING, "%s: int8 takes heads of multiples of 32, found %lld", name, (long long)width) : 0;
+}
+
+static int check_quantised(const struct attention *a)
+{
+    bool keys = a->key_quant.scale != NULL, values = a->value_quant.scale != NULL;
+    if (!keys && !values)
+        return 0;
+    if (!keys || !values || (a->key_quant.mode != a->value_quant.mode && !(a->key_quant.mode == 0 && a->value_quant.mode == 1)))
+        return fail(ACLNN_PARAM_INVALID, "keys and values are quantised together, in one mode (or keys by channel and values by token)");
+    if (!a->decodes)
+        return fail(ACLNN_INNER_TILING, "the emulator has int8 keys and values with one query a sequence only, not packed and without split rope");
+    if (a->table && a->block_size % 32)
+        return fail(ACLNN_INNER_TILING, "blockSize is %lld; int8 takes multiples of 32", (long long)a->block_size);
+    int result = check_antiquant(a, a->key, &a->key_quant, a->width, "key");
+    return result ? result : check_antiquant(a, a->value, &a->value_quant, a->value_width, "value");
+}
+
 static int check_lse(const struct attention *a, const struct call *call)
 {
     const struct tensor *lse = a->lse;
@@ -450,6 +479,8 @@ int attention_check(struct call *call)
         result = fail(ACLNN_INNER_TILING, "query has %lld tokens a sequence; this operator takes one", (long long)a.query_length);
     if (!result)
         result = check_rope(&a);
+    if (!result)
+        result = check_quantised(&a);
     if (!result && a.packed)
         result = check_packed(&a);
     if (!result && a.table)

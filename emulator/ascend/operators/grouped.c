@@ -275,5 +275,9 @@ static uint64_t grouped_workspace(const struct call *call)
     return 1 << 20;
 }
 
-const struct operator_implementation implementation_grouped_matmul = {
-    .check = check_grouped, .compute = compute_grouped, .cube_operations = grouped_operations, .workspace = grouped_workspace, .int4 = true};
+const struct operator_implementation implementation_grouped_matmul = {.check = check_grouped,
+                                                                      .compute = compute_grouped,
+                                                                      .cube_operations = grouped_operations,
+                                                                      .workspace = grouped_workspace,
+                                                                      .transposes = true,
+                                                                      .int4 = true};

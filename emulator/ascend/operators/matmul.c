@@ -239,4 +239,4 @@ static uint64_t matmul_workspace(const struct call *call)
 }
 
 const struct operator_implementation implementation_matmul = {
-    .check = check_matmul, .compute = compute_matmul, .cube_operations = matmul_operations, .workspace = matmul_workspace};
+    .check = check_matmul, .compute = compute_matmul, .cube_operations = matmul_operations, .workspace = matmul_workspace, .transposes = true};

@@ -254,5 +254,9 @@ static uint64_t quant_workspace(const struct call *call)
     return 16384 + (uint64_t)(q.p.m * q.p.n) * 4;
 }
 
-const struct operator_implementation implementation_quant_matmul = {
-    .check = check_quant_matmul, .compute = compute_quant_matmul, .cube_operations = quant_operations, .workspace = quant_workspace, .int4 = true};
+const struct operator_implementation implementation_quant_matmul = {.check = check_quant_matmul,
+                                                                    .compute = compute_quant_matmul,
+                                                                    .cube_operations = quant_operations,
+                                                                    .workspace = quant_workspace,
+                                                                    .transposes = true,
+                                                                    .int4 = true};

@@ -150,6 +150,7 @@ const struct operator_implementation implementation_weight_quant = {.check = che
                                                                     .compute = compute_weight_quant,
                                                                     .cube_operations = weight_quant_operations,
                                                                     .workspace = weight_quant_workspace,
+                                                                    .transposes = true,
                                                                     .int4 = true};
 
 /* ---- int32 with one int4 each -> int4, or eight packed in an int32; into FRACTAL_NZ where the output says so ---- */

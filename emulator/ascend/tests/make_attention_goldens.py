@@ -3,7 +3,7 @@
 patterns that the test makes itself. Usage: make_attention_goldens.py (needs numpy)."""
 import numpy as np
 
-from golden_writer import pattern, put, save
+from golden_writer import pattern, put, rounded, save
 
 
 def softmax_rows(scores):
@@ -105,6 +105,30 @@ def band():
     put("band.out", out, "bf16"), put("band.lse", lse, "f32"), put("band.ntd", out.transpose(1, 0, 2), "bf16")
 
 
-for case in (paged_prefill, paged_decode, nz_decode, latent, biased, listed, band):
+def quantised():
+    """int8 cache (blocks, N, 32, D), one query each, lengths 40 and 64: scales by channel with offsets, by token, and by token and head of a block."""
+    q = pattern((2, 1, 4, 64), "f16", 31)
+    k, v = pattern((5, 2, 32, 64), "i8", 32, 127), pattern((5, 2, 32, 64), "i8", 33, 127)
+    table, lengths = [[4, 1], [0, 3]], [40, 64]
+    flat = lambda cache, b: np.asarray(cache)[table[b]].transpose(1, 0, 2, 3).reshape(2, 64, -1)
+    def run(name, key, value):
+        out = []
+        for b in range(2):
+            out.append(attend(q[b].transpose(1, 0, 2), rounded(key(b), "f16")[:, :lengths[b]], rounded(value(b), "f16")[:, :lengths[b]], NOTHING, 0.125)[0])
+        put(f"quant.{name}", np.stack(out), "f16")
+    scale, offset = np.abs(pattern((2, 64), "f16", 34, 0.02)), np.rint(pattern((2, 64), "f16", 35, 9))
+    put("quant.scale", scale.reshape(1, 2, 1, 64), "f16"), put("quant.offset", offset.reshape(1, 2, 1, 64), "f16")
+    channel = lambda cache: lambda b: np.float32(flat(cache, b) + offset[:, None]) * scale[:, None]
+    run("channel", channel(k), channel(v))
+    tokens = np.abs(pattern((1, 2, 64), "f32", 36, 0.02))
+    put("quant.tokens", tokens, "f32")
+    run("token", lambda b: np.float32(flat(k, b)) * tokens[0, b][None, :, None], lambda b: np.float32(flat(v, b)) * tokens[0, b][None, :, None])
+    blocks = np.abs(pattern((5, 2, 32), "f32", 37, 0.02))
+    put("quant.blocks", blocks, "f32")
+    by_block = lambda cache: lambda b: np.float32(flat(cache, b)) * flat(blocks[..., None], b)
+    run("block", by_block(k), by_block(v))
+
+
+for case in (quantised, paged_prefill, paged_decode, nz_decode, latent, biased, listed, band):
     case()
 save("attention.bin")

@@ -6,7 +6,9 @@
 struct attempt {
     int version;
     aclTensor *query, *key, *value, *bias, *mask, *table, *out, *lse, *query_rope, *key_rope;
-    aclTensorList *keys, *values; /* instead of key and value */
+    aclTensorList *keys, *values;          /* instead of key and value */
+    aclTensor *quant_scale, *quant_offset; /* of int8 keys and values alike */
+    int64_t quant_mode;
     int64_t query_lengths[4], key_lengths[4];
     uint64_t n_query_lengths, n_key_lengths;
     int64_t heads, kv_heads, sparse, precise, block, before, after;
@@ -16,8 +18,10 @@ struct attempt {
 
 #define NONE_6 NULL, NULL, NULL, NULL, NULL, NULL
 #define NONE_7 NONE_6, NULL
-#define FRONT t->query, k, v, t->bias, t->mask, ql, kl, NONE_7, t->table, NONE_6, NULL, NULL, NULL
-#define ATTRIBUTES t->heads, t->scale, t->before, t->after, layout, t->kv_heads, t->sparse, t->precise, t->block, 0, t->lse != NULL, 0, 0
+#define QUANT t->quant_scale, t->quant_offset
+#define FRONT t->query, k, v, t->bias, t->mask, ql, kl, NONE_7, t->table, NULL, NULL, QUANT, QUANT, NULL, NULL, NULL
+#define ATTRIBUTES                                                                                                                                             \
+    t->heads, t->scale, t->before, t->after, layout, t->kv_heads, t->sparse, t->precise, t->block, 0, t->lse != NULL, t->quant_mode, t->quant_mode
 #define END t->out, t->lse, &size, &executor
 
 static aclTensorList *list_of(aclTensor *tensor)
@@ -186,6 +190,46 @@ static void a_cache_may_lie_in_fractals(void)
     compare(t.out, golden("nz", "out"), 2);
     t.version = 3; /* only for latent attention there */
     CHECK_CODE(attend(&t), ACLNN_INNER_TILING);
+}
+
+static void a_cache_may_be_int8(void)
+{
+    struct attempt t = {.version = 2,
+                        .query = pattern_tensor(DIMS(2, 4, 1, 64), ACL_FLOAT16, 31, 1),
+                        .key = pattern_tensor(DIMS(5, 2, 32, 64), ACL_INT8, 32, 127),
+                        .value = pattern_tensor(DIMS(5, 2, 32, 64), ACL_INT8, 33, 127),
+                        .table = blocks_of(2, 2, (const int32_t[]){4, 1, 0, 3}),
+                        .out = output(golden("quant", "channel")),
+                        .quant_scale = input(golden("quant", "scale")),
+                        .quant_offset = input(golden("quant", "offset")),
+                        .key_lengths = {40, 64},
+                        .n_key_lengths = 2,
+                        .heads = 4,
+                        .kv_heads = 2,
+                        .block = 32,
+                        .layout = "BNSD",
+                        .scale = 0.125};
+    CHECK_OK(attend(&t));
+    compare(t.out, golden("quant", "channel"), 2);
+    t.quant_mode = 1;
+    CHECK_CODE(attend(&t), ACLNN_PARAM_INVALID); /* by token: fp32 */
+    t.quant_scale = input(golden("quant", "tokens"));
+    t.quant_offset = NULL;
+    CHECK_OK(attend(&t));
+    compare(t.out, golden("quant", "token"), 2);
+    t.quant_mode = 5;
+    CHECK_CODE(attend(&t), ACLNN_INNER_TILING);
+    t.quant_scale = input(golden("quant", "blocks"));
+    CHECK_OK(attend(&t));
+    compare(t.out, golden("quant", "block"), 2);
+    struct attempt bad = t;
+    bad.quant_scale = NULL;
+    CHECK_CODE(attend(&bad), ACLNN_PARAM_INVALID);
+    CHECK_MESSAGE("i8 with keyAntiquantScale");
+    bad = t;
+    bad.query = pattern_tensor(DIMS(2, 4, 2, 64), ACL_FLOAT16, 31, 1);
+    bad.out = pattern_tensor(DIMS(2, 4, 2, 64), ACL_FLOAT16, 31, 1);
+    CHECK_CODE(attend(&bad), ACLNN_INNER_TILING); /* one query a sequence */
 }
 
 static void latent_attention_splits_the_rope(void)
@@ -452,6 +496,7 @@ int main(void)
     paged_prefill_masks_by_the_fixed_triangle();
     decode_takes_the_true_lengths_from_a_mask();
     a_cache_may_lie_in_fractals();
+    a_cache_may_be_int8();
     latent_attention_splits_the_rope();
     a_row_that_sees_nothing_is_a_mean_or_corrected();
     keys_may_come_as_a_list();

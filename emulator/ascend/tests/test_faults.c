@@ -235,6 +235,33 @@ static int child_that_resets(void)
     return checks_failed();
 }
 
+/* Without force as well: a lost device is usable again after as many resets as it was set. */
+static int child_that_resets_gently(void)
+{
+    n_failed = 0;
+    aclrtDeviceStatus status;
+    setenv("ASCEND_EMULATOR_FAULT", "heartbeat@1", 1);
+    CHECK_OK(aclInit(NULL));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtCreateStream(&stream));
+    void *memory = device_memory(64);
+    CHECK_OK(aclrtMemsetAsync(memory, 64, 1, 64, stream));
+    CHECK_CODE(aclrtSynchronizeStream(stream), RT_LOST_HEARTBEAT);
+    CHECK_CODE(aclrtSetDevice(0), RT_LOST_HEARTBEAT);
+    CHECK_OK(aclrtResetDevice(0));
+    CHECK_CODE(aclrtSetDevice(0), RT_LOST_HEARTBEAT); /* it was set twice */
+    CHECK_OK(aclrtResetDevice(0));
+    CHECK_OK(aclrtSetDevice(0));
+    CHECK_OK(aclrtQueryDeviceStatus(0, &status));
+    CHECK(status == ACL_DEVICE_STATUS_NORMAL);
+    CHECK_CODE(aclrtMemset(memory, 64, 1, 64), RT_PARAM_INVALID); /* its memory is gone */
+    CHECK_OK(aclrtCreateStream(&stream));
+    CHECK_OK(aclrtMemsetAsync(device_memory(64), 64, 1, 64, stream));
+    CHECK_OK(aclrtSynchronizeStream(stream));
+    return checks_failed();
+}
+
 /* A driver that refuses: capture at first, then the update of a captured task. */
 static int child_that_captures(void)
 {
@@ -322,6 +349,7 @@ int main(void)
     run_child(child_that_stops, "stop on failure");
     run_child(child_that_aborts, "abort");
     run_child(child_that_resets, "reset");
+    run_child(child_that_resets_gently, "reset without force");
     run_child(child_that_captures, "capture and update");
     run_child(child_with_an_old_driver, "old driver");
     return checks_failed();

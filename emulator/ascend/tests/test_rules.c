@@ -3,6 +3,7 @@
 #include "tests/golden.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 
 static void set_up(void)
@@ -86,6 +87,38 @@ static void timed_waits_take_minus_one_or_more_than_zero(void)
     }
     CHECK_OK(aclrtSynchronizeStreamWithTimeout(stream, -1));
     CHECK_OK(aclrtSynchronizeDeviceWithTimeout(1000));
+}
+
+static sem_t signal_given;
+
+static void wait_for_signal(void *unused)
+{
+    (void)unused;
+    sem_wait(&signal_given);
+}
+
+static void give_signal(void *unused)
+{
+    (void)unused;
+    sem_post(&signal_given);
+}
+
+/* The first stream's work ends only if the second's runs meanwhile: on another device, then on the same one. */
+static void devices_and_streams_work_at_the_same_time(void)
+{
+    aclrtStream other;
+    set_up();
+    sem_init(&signal_given, 0, 0);
+    for (int device = 1; device >= 0; device--) {
+        CHECK_OK(aclrtSetDevice(0));
+        CHECK_OK(aclrtLaunchHostFunc(stream, wait_for_signal, NULL));
+        CHECK_OK(aclrtSetDevice(device));
+        CHECK_OK(aclrtCreateStream(&other));
+        CHECK_OK(aclrtLaunchHostFunc(other, give_signal, NULL));
+        CHECK_OK(aclrtSynchronizeStream(other));
+        CHECK_OK(aclrtSetDevice(0));
+        CHECK_OK(aclrtSynchronizeStream(stream));
+    }
 }
 
 /* ---- memory ---- */
@@ -275,6 +308,7 @@ int main(void)
 {
     setenv("ASCEND_EMULATOR_DEVICES", "2", 1);
     on("910B4", a_thread_needs_a_context);
+    on("910B4", devices_and_streams_work_at_the_same_time);
     on("910B4", streams_are_limited);
     on("310P3", streams_are_limited);
     on("910B4", events_are_limited);

@@ -61,6 +61,33 @@ static void an_executor_runs_once_unless_repeatable(void)
     destroy_all((aclTensor *[]){y, z}, 2);
 }
 
+/* Products read transposed matrices as they are; other operators, and other strides, are copied first, and such an executor cannot be repeated. */
+static void only_what_is_not_copied_repeats(void)
+{
+    uint64_t size, plain_size;
+    aclOpExecutor *executor;
+    int64_t dims[2] = {32, 8}, turned[2] = {1, 32}, loose[2] = {16, 1};
+    void *memory = device_memory(32 * 16 * 2);
+    aclTensor *a = filled(matrix, 2, ACL_FLOAT16, 1), *out = filled((const int64_t[]){4, 8}, 2, ACL_FLOAT16, 0), *same = filled(dims, 2, ACL_FLOAT16, 0);
+    aclTensor *plain = plain_tensor(dims, 2, ACL_FLOAT16, memory),
+              *transposed = aclCreateTensor(dims, 2, ACL_FLOAT16, turned, 0, ACL_FORMAT_ND, dims, 2, memory);
+    aclTensor *strided = aclCreateTensor(dims, 2, ACL_FLOAT16, loose, 0, ACL_FORMAT_ND, dims, 2, memory);
+    CHECK_OK(aclnnMmGetWorkspaceSize(a, plain, out, 0, &plain_size, &executor));
+    CHECK_OK(aclDestroyAclOpExecutor(executor));
+    CHECK_OK(aclnnMmGetWorkspaceSize(a, transposed, out, 0, &size, &executor));
+    CHECK(size == plain_size);
+    CHECK_OK(aclSetAclOpExecutorRepeatable(executor));
+    CHECK_OK(aclDestroyAclOpExecutor(executor));
+    CHECK_OK(aclnnMmGetWorkspaceSize(a, strided, out, 0, &size, &executor));
+    CHECK(size > plain_size);
+    CHECK_CODE(aclSetAclOpExecutorRepeatable(executor), 561000);
+    CHECK_OK(aclDestroyAclOpExecutor(executor));
+    CHECK_OK(aclnnNegGetWorkspaceSize(transposed, same, &size, &executor));
+    CHECK_CODE(aclSetAclOpExecutorRepeatable(executor), 561000);
+    CHECK_OK(aclDestroyAclOpExecutor(executor));
+    destroy_all((aclTensor *[]){a, out, same, plain, transposed, strided}, 6);
+}
+
 static void wrong_arguments_are_refused_in_phase_one(void)
 {
     int64_t wide[2] = {32, 8}, product[2] = {4, 8}, other[2] = {4, 16};
@@ -325,6 +352,7 @@ int main(void)
     CHECK_OK(aclrtSetDevice(0));
     CHECK_OK(aclrtCreateStream(&stream));
     an_executor_runs_once_unless_repeatable();
+    only_what_is_not_copied_repeats();
     wrong_arguments_are_refused_in_phase_one();
     lists_destroy_their_elements();
     bad_memory_surfaces_at_the_next_synchronisation();
