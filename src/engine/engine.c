@@ -142,12 +142,12 @@ static int check_prompt(const struct engine_request *request, const struct execu
     int32_t capacity = scheduler_capacity(description), room = request->max_tokens == 0 ? 0 : 1;
     if (request->n_prompt == 0 || !request->prompt)
         return error_set(err, SAMPAN_EINVAL, "the prompt is empty; give at least one token");
-    if (request->n_prompt + (size_t)room > (size_t)description->max_context)
+    if (request->n_prompt > (size_t)(description->max_context - room)) /* n_prompt is the caller's: a sum with it may overflow */
         return error_set(err, SAMPAN_ELIMIT,
                          "the prompt has %zu tokens; the context is %d tokens, of which %d must be left; shorten the prompt or open the model "
                          "with a larger context",
                          request->n_prompt, description->max_context, room);
-    if (request->n_prompt + (size_t)room > (size_t)capacity)
+    if (request->n_prompt > (size_t)(capacity - room))
         return error_set(err, SAMPAN_ELIMIT, "the prompt has %zu tokens; all cache blocks together hold %d; shorten the prompt or give the cache more memory",
                          request->n_prompt, capacity);
     for (size_t i = 0; i < request->n_prompt; i++)

@@ -206,9 +206,7 @@ FILTER(filter_center)
     int64_t width = 80;
     if (!jinja_to_string(run, self, &string) || (arguments[0].kind != JINJA_MISSING && !jinja_to_int(run, arguments[0], "width", &width)))
         return false;
-    int64_t missing = width - jinja_string_count(string);
-    if (missing < 0)
-        missing = 0;
+    int64_t missing = width > jinja_string_count(string) ? width - jinja_string_count(string) : 0; /* no overflow with a width far below 0 */
     int64_t left = missing / 2 + (missing & width & 1);
     return jinja_pad(run, string, left, missing - left, &space, out);
 }
@@ -257,11 +255,11 @@ FILTER(filter_truncate)
         (is_given(arguments[3]) && !jinja_to_int(run, arguments[3], "leeway", &leeway)))
         return false;
     struct jinja_string *string = self.as.string;
-    int64_t kept = length - jinja_string_count(end.as.string);
-    if (kept < 0 || leeway < 0)
+    if (length < jinja_string_count(end.as.string) || leeway < 0)
         return jinja_fail(run, SAMPAN_EINVAL, "truncate: length and leeway are too small");
+    int64_t kept = length - jinja_string_count(end.as.string);
     *out = self;
-    if (jinja_string_count(string) <= length + leeway)
+    if (jinja_string_count(string) <= length || jinja_string_count(string) - length <= leeway) /* length + leeway may overflow */
         return true;
     size_t bytes = jinja_string_offset(string, kept);
     if (!kill_words)

@@ -192,7 +192,7 @@ static bool pad_method(struct jinja_run *run, struct jinja_value self, const str
         return false;
     if (given && jinja_string_count(given) != 1)
         return jinja_fail(run, SAMPAN_EINVAL, "the fill character must be exactly one character long");
-    int64_t missing = width - jinja_string_count(self.as.string);
+    int64_t missing = width > jinja_string_count(self.as.string) ? width - jinja_string_count(self.as.string) : 0;
     if (missing < 0)
         missing = 0;
     int64_t left = sides == PAD_LEFT ? missing : sides == PAD_RIGHT ? 0 : missing / 2 + (missing & width & 1); /* CPython's str.center */
@@ -221,7 +221,7 @@ METHOD(call_zfill)
     struct jinja_string *string = self.as.string;
     if (!jinja_to_int(run, arguments[0], "the width", &width))
         return false;
-    int64_t missing = width - jinja_string_count(string);
+    int64_t missing = width > jinja_string_count(string) ? width - jinja_string_count(string) : 0;
     size_t sign = missing > 0 && string->length && (string->bytes[0] == '+' || string->bytes[0] == '-');
     struct jinja_value rest;
     if (!jinja_substring(run, string, sign, string->length, &rest) || !jinja_pad(run, rest.as.string, missing > 0 ? missing : 0, 0, &zero, out))

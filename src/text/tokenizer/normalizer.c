@@ -411,8 +411,16 @@ static bool changes_nothing(const struct step *step, struct normal_text text)
     return !text.length || (step->row->apply == apply_form && compose_is_normal(step->row->form, text.bytes, text.length));
 }
 
+/* What a text may become, in bytes: NFKD grows one at most eighteenfold, other published steps less; steps that a hostile file repeats may double it each. */
+static size_t growth_limit(size_t length)
+{
+    size_t most = 18 * (size_t)LIMIT_TEXT, usual = 64 * length + 65536;
+    return usual < most ? usual : most;
+}
+
 int normalizer_run(const struct normalizer *normalizer, struct normalizer_scratch *scratch, struct normal_text text, struct normal_text *out, struct error *err)
 {
+    size_t limit = growth_limit(text.length);
     for (int i = 0, side = 0; i < normalizer->n_steps; i++) {
         const struct step *step = &normalizer->steps[i];
         if (changes_nothing(step, text))
@@ -420,8 +428,7 @@ int normalizer_run(const struct normalizer *normalizer, struct normalizer_scratc
         struct run run = {scratch, text, &scratch->bytes[side], &scratch->origins[side], false, err};
         struct buffer *buffers[2] = {run.bytes, run.origins};
         for (int k = 0; k < 2; k++) {
-            if (!buffers[k]->limit)
-                buffer_init(buffers[k], 18 * (size_t)LIMIT_TEXT); /* NFKD grows a text at most eighteenfold */
+            buffers[k]->limit = limit;
             buffer_clear(buffers[k]);
         }
         int status = step->row->apply(step, &run);
