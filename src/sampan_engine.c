@@ -271,7 +271,7 @@ static int read_request(const struct sampan_request *theirs, struct engine_reque
                 .frequency_penalty = ours.frequency_penalty,
                 .penalty_window = ours.penalty_window,
                 .biases = (const struct sampling_bias *)ours.logit_biases,
-                .n_biases = ours.n_logit_biases,
+                .n_biases = ours.n_logit_biases < INT32_MAX ? (int32_t)ours.n_logit_biases : INT32_MAX, /* beyond the limit is refused */
                 .banned = (const struct token_sequence *)ours.banned,
                 .n_banned = (int32_t)ours.n_banned,
                 .seed = ours.seed,

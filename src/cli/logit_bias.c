@@ -24,7 +24,7 @@ static int parse_one(const char **at, struct sampan_logit_bias *bias)
     return EXIT_OK;
 }
 
-int logit_bias_parse(const struct option_value *value, struct sampan_logit_bias **biases, int32_t *n_biases)
+int logit_bias_parse(const struct option_value *value, struct sampan_logit_bias **biases, size_t *n_biases)
 {
     size_t most = 0;
     int status = EXIT_OK;

@@ -6,6 +6,6 @@
 #include "sampan.h"
 
 /* All that was given, in order; *biases is freed with mem_free. An exit code: EXIT_USAGE names the part that is wrong. */
-int logit_bias_parse(const struct option_value *value, struct sampan_logit_bias **biases, int32_t *n_biases);
+int logit_bias_parse(const struct option_value *value, struct sampan_logit_bias **biases, size_t *n_biases);
 
 #endif

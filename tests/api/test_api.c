@@ -432,6 +432,41 @@ static void structs_of_older_and_newer_callers_are_understood(void **state)
     assert_non_null(strstr(sampan_error_message(), "sizeof"));
 }
 
+/* What the library fills: of an older struct only its own fields, of a newer one also the rest, with zeros. */
+static void filled_structs_of_older_and_newer_callers_stay_whole(void **state)
+{
+    struct opened *opened = *state;
+    static const struct {
+        const char *name;
+        size_t size;
+    } structs[] = {{"model description", sizeof(struct sampan_model_description)},
+                   {"engine description", sizeof(struct sampan_engine_description)},
+                   {"statistics", sizeof(struct sampan_statistics)}};
+    for (size_t i = 0; i < sizeof structs / sizeof *structs; i++)
+        for (size_t size = sizeof(size_t); size <= structs[i].size + 64; size += 8) {
+            union {
+                size_t size;
+                unsigned char bytes[512];
+            } filled;
+            memset(&filled, 0xA5, sizeof filled);
+            filled.size = size;
+            assert_true(size + 8 < sizeof filled);
+            if (i == 0)
+                assert_ok(sampan_model_describe(opened->model, (struct sampan_model_description *)(void *)&filled));
+            else if (i == 1)
+                assert_ok(sampan_engine_describe(opened->engine, (struct sampan_engine_description *)(void *)&filled));
+            else
+                assert_ok(sampan_engine_statistics(opened->engine, (struct sampan_statistics *)(void *)&filled));
+            assert_int_equal(filled.size, size);
+            for (size_t b = size; b < sizeof filled; b++)
+                if (filled.bytes[b] != 0xA5)
+                    fail_msg("%s of %zu bytes: byte %zu was written", structs[i].name, size, b);
+            for (size_t b = structs[i].size; b < size; b++)
+                if (filled.bytes[b] != 0)
+                    fail_msg("%s of %zu bytes: byte %zu is not zero", structs[i].name, size, b);
+        }
+}
+
 /* A folder with the configuration of a tiny checkpoint and this generation_config.json; returns what sampan_model_recommend says. */
 static int recommend(const char *text, struct sampan_request *request, int32_t *n_set)
 {
@@ -595,6 +630,7 @@ int main(void)
         cmocka_unit_test(embeddings_do_not_depend_on_what_else_is_asked),
         cmocka_unit_test(scores_are_distributions),
         cmocka_unit_test(structs_of_older_and_newer_callers_are_understood),
+        cmocka_unit_test(filled_structs_of_older_and_newer_callers_stay_whole),
         cmocka_unit_test(what_the_maker_recommends_is_set_and_the_rest_stays),
         cmocka_unit_test(wrong_requests_are_refused_with_a_reason),
         cmocka_unit_test(what_cannot_be_opened_says_why),
