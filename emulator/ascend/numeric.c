@@ -274,7 +274,7 @@ WIDE static float dot_part(const float *restrict a, const float *restrict b, int
 float dot(const float *a, const float *b, int64_t count, uint64_t order)
 {
     int64_t parts = order ? 1 + (int64_t)(order % 5) : 1, each = (count / parts + 15) / 16 * 16;
-    if (parts == 1 || each >= count)
+    if (parts == 1 || each == 0 || each >= count) /* each 0: fewer elements than parts */
         return dot_part(a, b, count);
     float sum = 0;
     for (int64_t start = 0; start < count; start += each)

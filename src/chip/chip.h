@@ -33,13 +33,15 @@ struct chip_description {
     char name[128];        /* "AMD EPYC 9454, 2 workers, avx512" for a person */
     char numerics_id[128]; /* kind, dialect, kernel generation: "cpu:avx512:1"; the plan adds weight and cache types and S */
     enum chip_guarantee guarantee;
-    uint64_t memory_total;       /* bytes the chip may use; 0: unknown */
-    uint64_t memory_available;   /* now */
-    int32_t block_tokens;        /* preferred tokens per cache block */
-    int32_t max_steps_in_flight; /* 1: submit before wait, one at a time */
-    int32_t max_top;             /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
-    bool gives_hidden_rows;      /* a step may ask for WANT_HIDDEN */
-    enum tensor_type cache_type; /* preferred element type of keys and values: what an executor takes when nothing else is asked */
+    uint64_t memory_total;         /* bytes the chip may use; 0: unknown */
+    uint64_t memory_available;     /* now */
+    int32_t block_tokens;          /* preferred tokens per cache block */
+    int32_t max_steps_in_flight;   /* 1: submit before wait, one at a time */
+    int32_t max_top;               /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
+    bool gives_hidden_rows;        /* a step may ask for WANT_HIDDEN */
+    int32_t max_tokens;            /* rows of a step, where the chip sets a limit; 0: none */
+    enum tensor_type element_type; /* that activations are rounded to between operations, and weights that are not quantised */
+    enum tensor_type cache_type;   /* preferred element type of keys and values: what an executor takes when nothing else is asked */
 };
 
 /* ---- Profiles: what chips of a kind are, as data. No hardware is needed, so that port/ can reckon for chips that are not here. */

@@ -376,3 +376,36 @@ int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary
     *program = made;
     return 0;
 }
+
+static int copy_op(struct arena *arena, struct program_builder *builder, const struct op *op, struct error *err)
+{
+    struct op copy = *op;
+    if (op->kind == OP_ROPE_CACHE && op->rope_cache.rotary_width) {
+        size_t count = (size_t)op->rope_cache.rotary_width / 2;
+        double *frequencies = arena_alloc_array(arena, count, sizeof *frequencies);
+        if (!frequencies)
+            return error_no_memory(err, "copying a program");
+        memcpy(frequencies, op->rope_cache.frequencies, count * sizeof *frequencies);
+        copy.rope_cache.frequencies = frequencies;
+    }
+    program_set_layer(builder, op->layer);
+    program_add_op(builder, &copy);
+    return 0;
+}
+
+int program_copy(struct arena *arena, const struct program *program, const struct program **copy, struct error *err)
+{
+    struct program_builder *builder = NULL;
+    int status = program_builder_create(arena, program->name, &builder, err);
+    if (status)
+        return status;
+    for (int32_t b = 0; b < program->n_buffers; b++)
+        program_add_buffer(builder, program->buffers[b].name, program->buffers[b].width, program->buffers[b].rows);
+    for (int32_t w = 0; w < program->n_weights; w++)
+        program_add_weight(builder, &program->weights[w]);
+    for (int32_t g = 0; g < program->n_groups; g++)
+        program_add_group(builder, &program->groups[g]);
+    for (int32_t i = 0; !status && i < program->n_ops; i++)
+        status = copy_op(arena, builder, &program->ops[i], err);
+    return status ? status : program_builder_finish(builder, program->n_vocabulary, program->n_layers, program->context_length, copy, err);
+}

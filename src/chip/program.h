@@ -294,6 +294,8 @@ int32_t program_add_group(struct program_builder *builder, const struct program_
 /* The layer of the operations added from here on; -1, as at the beginning: in none. */
 void program_set_layer(struct program_builder *builder, int32_t layer);
 void program_add_op(struct program_builder *builder, const struct op *op); /* copies it, label included; `layer` is the builder's */
+/* A copy in `arena` of everything but the bytes of the weights: what a chip keeps when the program may be gone after compiling. */
+int program_copy(struct arena *arena, const struct program *program, const struct program **copy, struct error *err);
 /* Runs program_check; *program lives in the arena. */
 int program_builder_finish(struct program_builder *builder, int32_t n_vocabulary, int32_t n_layers, int32_t context_length, const struct program **program,
                            struct error *err);

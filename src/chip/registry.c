@@ -5,11 +5,13 @@
 #include "base/buffer.h"
 #include "base/memory.h"
 #include "chip/chip.h"
+#include "chip/ascend/ascend.h"
 #include "chip/cpu/cpu.h"
 #include "chip/reference/reference.h"
 
 /* In order of preference for "auto"; the reference is last because it is slow and always there. */
 const struct chip_interface *const chip_registry[] = {
+    &ascend_chip_interface,
     &cpu_chip_interface,
     &reference_chip,
     NULL,

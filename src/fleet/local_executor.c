@@ -69,6 +69,12 @@ static int choose_limits(const struct local_executor *local, const struct chip_d
     if (limits->block_tokens <= 0)
         limits->block_tokens = 32;
     step_sizes_choose(options->program, options->max_tokens, options->max_sequences, limits);
+    if (chip->max_tokens && limits->max_tokens > chip->max_tokens)
+        limits->max_tokens = chip->max_tokens;
+    if (chip->max_tokens && limits->max_sequences > chip->max_tokens)
+        limits->max_sequences = chip->max_tokens;
+    if (limits->max_logit_rows > limits->max_tokens)
+        limits->max_logit_rows = limits->max_tokens;
     int code = estimate_plan(local, *limits, &plan, err);
     if (code)
         return code;

@@ -5,6 +5,9 @@
  * flip = one unit of the cache type (2^-10 for f16, 2^-7 for bf16, 2^-22 for f32) where keys are rotated or normalised, else 0; 8 u for the exponential.
  * The output is a mean of values with weights that err by 2 d at most:  4 d max|v| + u (sqrt(length) + 16) max|v|.
  *
+ * A narrower element type (e: its unit roundoff) adds to d the roundings of rotated query and key, |scale| 12 e |q| |k|, and to the output those of values,
+ * weights and result, 6 e max|v|.
+ *
  * Bits (chips that promise them): the same sequence in chunks of any size, in other blocks, beside other sequences, with NaN in every element of the cache
  * that was not written for it, with one and two workers. */
 #include <math.h>
@@ -211,8 +214,10 @@ static void bound_attention(struct attention_rig *a, double *bounds)
     }
     double flip = !c->rotary_width && !c->norms ? 0 : cache == TENSOR_F16 ? 0x1p-10 : cache == TENSOR_BF16 ? 0x1p-7 : 0x1p-22;
     double d = (U * (sqrt((double)c->key_width) + 8) * q_length * k_length + flip * q * k) / sqrt((double)c->key_width) + 8 * U;
+    double unit = element_unit(a->rig.context);
+    d += 12 * unit * q_length * k_length / sqrt((double)c->key_width);
     for (int64_t i = 0; i < rows * a->out_width; i++)
-        bounds[i] = 4 * d * v + U * (sqrt((double)rows) + 16) * v;
+        bounds[i] = 4 * d * v + (U * (sqrt((double)rows) + 16) + 6 * unit) * v;
 }
 
 struct variant {

@@ -19,6 +19,30 @@
 
 /* ---- The bound. */
 
+/* What a narrower element type adds: a rounding of each weight (independent: they add like their root), of the result and, where a bias is added afterwards, of
+ * the bias and of the sum. */
+static double element_bound(const struct context *context, const float *w, const float *x, int64_t n, double result, double bias)
+{
+    double unit = element_unit(context), squares = 0;
+    for (int64_t i = 0; unit > 0 && i < n; i++)
+        squares += (double)w[i] * (double)x[i] * (double)w[i] * (double)x[i];
+    return DEVIATIONS * sqrt(squares * unit * unit / 3) + unit * (2 * fabs(result) + 3 * fabs(bias)) + element_least(context);
+}
+
+/* Weights as int8 with a scale for each row, inputs as int8 with a scale for each row: an error of half a scale at most, spread evenly. */
+static double int8_bound(const float *w, const float *x, int64_t n)
+{
+    double w_most = 0, x_most = 0, w_squares = 0, x_squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        w_most = fmax(w_most, fabs((double)w[i]));
+        x_most = fmax(x_most, fabs((double)x[i]));
+        w_squares += (double)w[i] * (double)w[i];
+        x_squares += (double)x[i] * (double)x[i];
+    }
+    double w_scale = w_most / 127, x_scale = x_most / 127;
+    return DEVIATIONS * sqrt((x_squares * w_scale * w_scale + w_squares * x_scale * x_scale) / 12 + (double)n * w_scale * w_scale * x_scale * x_scale / 144);
+}
+
 static double sum_bound(enum tensor_type type, const float *w, const float *x, int64_t n, double result)
 {
     int block = tensor_types[type].block_elements;
@@ -51,13 +75,20 @@ static void bound_linear(struct rig *rig, int32_t output, const float *expected,
 {
     const struct op_linear *linear = &rig->program->ops[0].linear;
     const struct logical_weight *weight = &rig->program->weights[linear->weights[output]];
-    const float *w = rig_dequantise(rig, linear->weights[output]);
+    const float *w = rig_dequantise(rig, linear->weights[output]), *bias = linear->biases[output] >= 0 ? rig_dequantise(rig, linear->biases[output]) : NULL;
+    bool is_int8 = rig_weight_is_int8(rig, linear->weights[output]);
     for (int32_t r = 0; r < rig->n_rows; r++)
         for (int64_t o = 0; o < weight->rows; o++) {
             int64_t i = r * weight->rows + o;
             bounds[i] = sum_bound(type_of_row(weight, o), w + o * weight->columns, rig->values[0] + r * weight->columns, weight->columns, (double)expected[i]);
             if (linear->biases[output] >= 0)
                 bounds[i] += 8 * U;
+            const float *row = w + o * weight->columns, *x = rig->values[0] + r * weight->columns;
+            bounds[i] += element_bound(rig->context, row, x, weight->columns, (double)expected[i], bias ? (double)bias[o] : 0);
+            if (is_int8)
+                bounds[i] += int8_bound(row, x, weight->columns);
+            if (rig->context->description.element_type == TENSOR_F16 && fabs((double)expected[i]) + bounds[i] > 65504)
+                bounds[i] = INFINITY; /* beyond the type's range */
         }
 }
 
@@ -137,6 +168,7 @@ static void check_linear_case(struct context *context, const struct linear_case 
             op.linear.biases[i] = rig_weight(&rig, "bias", WEIGHT_VECTOR, TENSOR_F32, 1, c->outputs[i], 1.0f);
         op.linear.outs[i] = rig_output(&rig, "out", c->outputs[i], ROWS_TOKENS);
     }
+    program_set_layer(rig.builder, 0);
     program_add_op(rig.builder, &op);
     if (rig_compile(&rig, 1))
         check_rowwise(&rig, bound_linear);

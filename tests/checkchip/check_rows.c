@@ -7,7 +7,9 @@
  *   gated     |out| 16 u: an exponential good to some 8 ulp, a sum, a quotient, a product; where the exponential overflows (x below -87) it may be
  *             held at 2^124 or so: |x up| 2^-124
  *   select    0: copies, and one addition
- *   rotation  9 u (|a'| + |b'|): cos and sin may differ by an ulp, each product and the sum round once; with a norm in front its bound is added */
+ *   rotation  9 u (|a'| + |b'|): cos and sin may differ by an ulp, each product and the sum round once; with a norm in front its bound is added
+ * On chips with a narrower element type (e: its unit roundoff) these grow by the roundings allowed: embed e (2 e with a scale), norm 5 e (weight, sum,
+ * quotient, result, and the mean of such), gated 2 e, select e of a sum, rotation 6 e (|a'| + |b'|) (cosine, sine, two products, sum, result). */
 #include <math.h>
 #include <string.h>
 
@@ -23,9 +25,12 @@ static int32_t rows_of(const struct context *context)
 
 /* ---- embed */
 
-static void bound_zero(struct rig *rig, int32_t output, const float *expected, double *bounds)
+static void bound_embed(struct rig *rig, int32_t output, const float *expected, double *bounds)
 {
-    (void)rig, (void)output, (void)expected, (void)bounds; /* zero before */
+    int32_t width = rig_width(rig, rig->outputs[output]);
+    double unit = element_unit(rig->context) * (rig->program->ops[0].embed.scale > 1 ? 2 : 1);
+    for (int64_t i = 0; i < (int64_t)rig->n_rows * width; i++)
+        bounds[i] = unit * (1 + unit) * fabs((double)expected[i]) + element_least(rig->context);
 }
 
 static void check_embed_case(struct context *context, enum tensor_type type, int32_t width, float scale)
@@ -42,7 +47,7 @@ static void check_embed_case(struct context *context, enum tensor_type type, int
     for (int32_t r = 0; r < rig.n_rows; r++)
         rig.tokens[r] = r == 0 ? VOCABULARY - 1 : r == 1 ? 0 : random_below(&context->random, VOCABULARY);
     if (rig_compile(&rig, VOCABULARY))
-        check_rowwise(&rig, bound_zero);
+        check_rowwise(&rig, bound_embed);
     rig_close(&rig);
 }
 
@@ -66,8 +71,10 @@ static double norm_bound(double value, int32_t n)
 static void bound_norm(struct rig *rig, int32_t output, const float *expected, double *bounds)
 {
     int32_t width = rig_width(rig, rig->outputs[output]);
-    for (int64_t i = 0; output == 0 && i < (int64_t)rig->n_rows * width; i++)
-        bounds[i] = norm_bound((double)expected[i], width);
+    double unit = element_unit(rig->context), least = element_least(rig->context);
+    for (int64_t i = 0; i < (int64_t)rig->n_rows * width; i++)
+        bounds[i] =
+            output == 0 ? norm_bound((double)expected[i], width) + 5 * unit * fabs((double)expected[i]) + 2 * least : unit * fabs((double)expected[i]) + least;
 }
 
 struct norm_case {
@@ -120,7 +127,8 @@ static void bound_gated(struct rig *rig, int32_t output, const float *expected, 
 {
     int32_t width = rig_width(rig, rig->outputs[output]);
     for (int64_t i = 0; i < (int64_t)rig->n_rows * width; i++)
-        bounds[i] = fabs((double)expected[i]) * 16 * U + fabs((double)rig->values[1][i]) * (fabs((double)rig->values[0][i]) + 1) * 0x1p-124 + 1e-42;
+        bounds[i] = fabs((double)expected[i]) * (16 * U + 2 * element_unit(rig->context)) +
+                    fabs((double)rig->values[1][i]) * (fabs((double)rig->values[0][i]) + 1) * 0x1p-124 + 1e-42 + element_least(rig->context);
 }
 
 static void check_gated_case(struct context *context, int32_t width, float deviation, int alias)
@@ -164,6 +172,7 @@ static void check_select_rows(struct rig *rig, int32_t width, bool residual, enu
     static struct stepper stepper;
     static const int32_t counts[] = {0, 1, 2, 5, 17};
     float *found = rig_floats(rig, (int64_t)rig->n_rows * width), *expected = rig_floats(rig, (int64_t)rig->n_rows * width);
+    double *bounds = rig_doubles(rig, (int64_t)rig->n_rows * width), unit = residual && which != PLAN_REFERENCE ? element_unit(rig->context) : 0;
     for (size_t c = 0; c < COUNT(counts); c++) {
         stepper_init(&stepper);
         stepper_add(&stepper, 0, rig->n_rows, rig->tokens, NULL, 0);
@@ -173,13 +182,14 @@ static void check_select_rows(struct rig *rig, int32_t width, bool residual, enu
             for (int32_t i = 0; i < width; i++) {
                 float x = rig->values[0][(int64_t)row * width + i];
                 expected[(int64_t)l * width + i] = residual ? x + rig->values[1][(int64_t)row * width + i] : x;
+                bounds[(int64_t)l * width + i] = unit * fabs((double)expected[(int64_t)l * width + i]) + (unit > 0 ? element_least(rig->context) : 0);
             }
         }
         for (int32_t i = 0; i < rig->n_inputs; i++)
             if (!rig_write(rig, which, rig->inputs[i], rig->n_rows, rig->values[i]))
                 return;
         if (!rig_step(rig, which, &stepper.step, NULL) || !rig_read(rig, which, rig->outputs[0], counts[c], found) ||
-            !compare_values(rig->context, "selected rows", expected, found, NULL, (int64_t)counts[c] * width, width))
+            !compare_values(rig->context, "selected rows", expected, found, unit > 0 ? bounds : NULL, (int64_t)counts[c] * width, width))
             return;
     }
 }
@@ -225,9 +235,11 @@ static void bound_rope(struct rig *rig, int32_t output, const float *expected, d
         bool rotated = e < rope->rotary_width;
         int64_t pair = rope->pairing == ROPE_ADJACENT ? head + (e ^ 1) : head + (e < half ? e + half : e - half);
         double reach = fabs((double)expected[i]) + (rotated ? fabs((double)expected[pair]) : 0); /* at least the length of (a, b) */
-        bounds[i] = rotated ? 9 * U * reach : 0;
+        double unit = element_unit(rig->context);
+        bounds[i] = rotated ? (9 * U + 6 * unit) * reach : 0;
         if (rope->query_norm >= 0)
-            bounds[i] += norm_bound(reach, head_width);
+            bounds[i] += norm_bound(reach, head_width) + 4 * unit * reach;
+        bounds[i] += 4 * element_least(rig->context);
     }
 }
 

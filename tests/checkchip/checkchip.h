@@ -1,6 +1,8 @@
 /* checkchip: is this chip right? In the manner of dav1d's checkasm, for each operation of chip/program.h, over a grid of shapes and weight types:
  *   - a program of one or two operations is compiled on the reference chip and on the chip under test, both get the same inputs and the same step, and every
  *     output is compared within a bound derived from the arithmetic allowed (each check_*.c states its own);
+ *   - a chip whose element type (chip_description) is narrower than f32 gets inputs rounded to that type, as does the reference, and each check's bound grows
+ *     by the roundings that type allows: one for each weight, for each value kept between two of the chip's operators, and for the result;
  *   - on a chip that promises more than GUARANTEE_NONE, bits are compared: one row alone and among many, attention whole and in chunks, other block
  *     numbers, NaN in everything that must not be read, one worker and two, segments summed apart and joined;
  *   - --bench times each operation in the shapes of a real model.
@@ -56,6 +58,11 @@ struct context {
     bool failed;
 };
 
+/* The unit roundoff of the chip's element type: the largest relative error of one rounding. 0 for f32, whose roundings the bounds count themselves. */
+double element_unit(const struct context *context);
+/* ... and the largest absolute one near zero, where numbers have no more exponents. */
+double element_least(const struct context *context);
+
 static inline bool promises_bits(const struct context *context)
 {
     return context->description.guarantee != GUARANTEE_NONE;
@@ -103,6 +110,8 @@ int32_t rig_width(const struct rig *rig, int32_t buffer);
 void *rig_memory(struct rig *rig, size_t count, size_t size); /* zeroed, of the arena; never NULL: the process ends */
 float *rig_floats(struct rig *rig, int64_t n);
 double *rig_doubles(struct rig *rig, int64_t n);
+/* Whether the tested chip computes with a weight in int8. */
+bool rig_weight_is_int8(struct rig *rig, int32_t weight);
 const float *rig_dequantise(struct rig *rig, int32_t weight); /* [rows, columns] */
 
 /* Submits a step and waits for it; reads and writes buffers. False: row_fail was called. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/half.h"
+
 #define RIG_MEMORY ((size_t)4 << 30)
 #define WAIT_NS UINT64_C(120000000000) /* a chip that takes longer for one small step hangs */
 
@@ -75,6 +77,28 @@ bool compare_values(struct context *context, const char *where, const float *exp
         return false;
     }
     return true;
+}
+
+/* ---- Element types. */
+
+double element_unit(const struct context *context)
+{
+    return context->description.element_type == TENSOR_BF16 ? 0x1p-8 : context->description.element_type == TENSOR_F16 ? 0x1p-11 : 0;
+}
+
+double element_least(const struct context *context)
+{
+    return context->description.element_type == TENSOR_BF16 ? 0x1p-134 : context->description.element_type == TENSOR_F16 ? 0x1p-25 : 0;
+}
+
+static void round_inputs(struct rig *rig)
+{
+    enum tensor_type type = rig->context->description.element_type;
+    for (int32_t i = 0; i < rig->n_inputs; i++)
+        for (int64_t j = 0; j < (int64_t)rig->n_rows * rig_width(rig, rig->inputs[i]); j++) {
+            float *value = &rig->values[i][j];
+            *value = type == TENSOR_BF16 ? bf16_to_float(float_to_bf16(*value)) : type == TENSOR_F16 ? f16_to_float(float_to_f16(*value)) : *value;
+        }
 }
 
 /* ---- Building. */
@@ -184,8 +208,13 @@ bool rig_compile(struct rig *rig, int32_t n_vocabulary)
     }
     if (!code)
         code = compile(rig, context->reference, PLAN_REFERENCE, &err);
+    if (!code && compile(rig, context->tested, PLAN_TESTED, &err) == SAMPAN_EUNSUPPORTED) { /* of limits that supports() is not told: sizes of blocks */
+        row_refused(context, err.message);
+        return false;
+    }
+    code = code || rig->plans[PLAN_TESTED] ? code : err.code;
     if (!code)
-        code = compile(rig, context->tested, PLAN_TESTED, &err);
+        round_inputs(rig);
     if (!code)
         code = compile(rig, context->workers[0], PLAN_ONE_WORKER, &err);
     if (!code)
@@ -208,6 +237,18 @@ void rig_close(struct rig *rig)
 int32_t rig_width(const struct rig *rig, int32_t buffer)
 {
     return rig->program->buffers[buffer].width;
+}
+
+bool rig_weight_is_int8(struct rig *rig, int32_t weight)
+{
+    const struct chip_interface *chip = rig->context->tested->interface;
+    struct plan_description sizes;
+    char profile[64];
+    struct weight_estimate *weights = rig_memory(rig, (size_t)rig->program->n_weights, sizeof *weights);
+    if (!chip->plan_estimate || !rig->context->options->chip || !chip_split_profile(rig->context->options->chip, profile, sizeof profile) ||
+        chip->plan_estimate(profile, rig->program, &rig->limits, &sizes, weights, NULL))
+        return false;
+    return weights[weight].rate == RATE_INT8 && weights[weight].change == WEIGHT_REQUANTISED && element_unit(rig->context) > 0;
 }
 
 const float *rig_dequantise(struct rig *rig, int32_t index)

@@ -9,40 +9,7 @@
 
 enum { PLAN_ARENA_LIMIT = 1 << 30, READ_PIECE = 8 << 20 /* bytes read between two reports of progress */ };
 
-/* ---- The plan's own copy of the program. */
-
-static int copy_op(struct reference_plan *plan, struct program_builder *builder, const struct op *op, struct error *err)
-{
-    struct op copy = *op;
-    if (op->kind == OP_ROPE_CACHE && op->rope_cache.rotary_width) {
-        size_t count = (size_t)op->rope_cache.rotary_width / 2;
-        double *frequencies = arena_alloc_array(&plan->arena, count, sizeof *frequencies);
-        if (!frequencies)
-            return error_no_memory(err, "copying a program");
-        memcpy(frequencies, op->rope_cache.frequencies, count * sizeof *frequencies);
-        copy.rope_cache.frequencies = frequencies;
-    }
-    program_set_layer(builder, op->layer);
-    program_add_op(builder, &copy);
-    return 0;
-}
-
-static int copy_program(struct reference_plan *plan, const struct program *program, struct error *err)
-{
-    struct program_builder *builder;
-    int status = program_builder_create(&plan->arena, program->name, &builder, err);
-    if (status)
-        return status;
-    for (int32_t b = 0; b < program->n_buffers; b++)
-        program_add_buffer(builder, program->buffers[b].name, program->buffers[b].width, program->buffers[b].rows);
-    for (int32_t w = 0; w < program->n_weights; w++)
-        program_add_weight(builder, &program->weights[w]);
-    for (int32_t g = 0; g < program->n_groups; g++)
-        program_add_group(builder, &program->groups[g]);
-    for (int32_t i = 0; !status && i < program->n_ops; i++)
-        status = copy_op(plan, builder, &program->ops[i], err);
-    return status ? status : program_builder_finish(builder, program->n_vocabulary, program->n_layers, program->context_length, &plan->program, err);
-}
+/* ---- Sizes. */
 
 static int check_limits(struct plan_limits *limits, const struct program *program, struct error *err)
 {
@@ -266,7 +233,7 @@ static int compile(struct reference_plan *plan, const struct program *program, c
 {
     int status = prepare(plan, program, err);
     if (!status)
-        status = copy_program(plan, program, err);
+        status = program_copy(&plan->arena, program, &plan->program, err);
     if (!status)
         status = make_buffers(plan, err);
     if (!status)
