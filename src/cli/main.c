@@ -8,8 +8,8 @@
 #include "sampan.h"
 
 const struct command *const commands[] = {
-    &run_command,      &inspect_command, &check_command,      &bench_command, &doctor_command,  &score_command,
-    &tokenize_command, &render_command,  &completion_command, &man_command,   &version_command, NULL,
+    &run_command,    &serve_command,      &inspect_command, &check_command,   &bench_command, &doctor_command, &score_command, &tokenize_command,
+    &render_command, &completion_command, &man_command,     &version_command, NULL,
 };
 
 static int run_version(const struct arguments *arguments)
