@@ -262,7 +262,7 @@ static int fill_sentencepiece(const struct checkpoint *checkpoint, struct tokeni
     decoders[0] = (struct tokenizer_decoder){.kind = DECODER_REPLACE, .literal = true, .pattern = {space_mark, 3}, .content = {" ", 1}};
     decoders[1] = (struct tokenizer_decoder){.kind = DECODER_BYTE_FALLBACK};
     decoders[2] = (struct tokenizer_decoder){.kind = DECODER_FUSE};
-    decoders[3] = (struct tokenizer_decoder){.kind = DECODER_STRIP, .pattern = {" ", 1}, .start = 1};
+    decoders[3] = (struct tokenizer_decoder){.kind = DECODER_STRIP, .pattern = {" ", 1}, .start = spaces.collapses ? UINT32_MAX : 1};
     spec->decoders = decoders;
     spec->n_decoders = spaces.left || spaces.collapses ? 4 : 3;
     return code;

@@ -192,7 +192,7 @@ int tokenizer_json_fill_behind(const json_t *root, struct arena *arena, struct t
     int code = part_walk(&processor, json_object_get(root, processor.name));
     if (!code)
         code = part_walk(&decoder, json_object_get(root, decoder.name));
-    if (!code && !spec->n_decoders && spec->n_stages && spec->stages[spec->n_stages - 1].kind == STAGE_BYTE_LEVEL)
+    if (!code && !spec->n_decoders && tokenizer_spec_is_byte_level(spec))
         code = error_set(err, SAMPAN_EUNSUPPORTED, "it is byte-level and has no 'decoder', so that tokens cannot become text again; expected 'ByteLevel'");
     if (!code && !spec->n_decoders) /* the library then puts spaces between tokens */
         code = add_decoder(&decoder, (struct tokenizer_decoder){.kind = DECODER_WORDPIECE, .pattern = {"", 0}});

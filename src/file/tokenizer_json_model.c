@@ -301,7 +301,7 @@ static int check_bytes(const json_t *model, struct tokenizer_spec *spec, struct 
 static int fill_bpe(const json_t *root, const json_t *model, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {
     const json_t *dropout = json_object_get(model, "dropout");
-    bool byte_level = spec->n_stages && spec->stages[spec->n_stages - 1].kind == STAGE_BYTE_LEVEL;
+    bool byte_level = tokenizer_spec_is_byte_level(spec);
     spec->model = byte_level ? TOKENIZER_BPE_BYTE_LEVEL : TOKENIZER_BPE;
     int code = json_read_flag(model, "byte_fallback", false, &spec->byte_fallback, err);
     if (!code)
@@ -370,7 +370,7 @@ int tokenizer_json_fill_model(const json_t *root, struct arena *arena, struct to
         if (strcmp(rows[i].type, type) != 0)
             continue;
         int code = rows[i].fill(root, model, arena, spec, err);
-        bool byte_level = spec->n_stages && spec->stages[spec->n_stages - 1].kind == STAGE_BYTE_LEVEL;
+        bool byte_level = tokenizer_spec_is_byte_level(spec);
         if (!code && byte_level && spec->model != TOKENIZER_BPE_BYTE_LEVEL)
             code = error_set(err, SAMPAN_EUNSUPPORTED, "its model is of the type '%s' behind the pre-tokenizer 'ByteLevel', which is not supported (BPE is)",
                              type);

@@ -62,6 +62,9 @@ int part_read_text(struct part *part, const json_t *element, const char *key, st
 int part_read_pattern(struct part *part, const json_t *element, struct byte_string *text, bool *literal);
 int part_read_metaspace(struct part *part, const json_t *element, struct byte_string *mark, enum prepend_scheme *prepend);
 
+/* Does the pre-tokenizer write bytes as characters? (Stages have been read.) */
+bool tokenizer_spec_is_byte_level(const struct tokenizer_spec *spec);
+
 /* tokenizer_json_stages.c: normalizer, pre_tokenizer. tokenizer_json_behind.c: post_processor, decoder. */
 int tokenizer_json_fill_stages(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);
 int tokenizer_json_fill_behind(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err);

@@ -125,9 +125,6 @@ static const struct part_row normalizers[] = {
 
 static int add_stage(struct part *part, struct tokenizer_stage stage)
 {
-    const struct tokenizer_spec *spec = part->spec;
-    if (spec->n_stages && part->to.stages[spec->n_stages - 1].kind == STAGE_BYTE_LEVEL)
-        return error_set(part->err, SAMPAN_EUNSUPPORTED, "its '%s' goes on behind 'ByteLevel', which is not supported yet", part->name);
     part->to.stages[part->spec->n_stages++] = stage;
     return 0;
 }
@@ -230,6 +227,14 @@ static const struct part_row stages[] = {
 };
 
 /* ---- both ---- */
+
+bool tokenizer_spec_is_byte_level(const struct tokenizer_spec *spec)
+{
+    for (int i = 0; i < spec->n_stages; i++)
+        if (spec->stages[i].kind == STAGE_BYTE_LEVEL)
+            return true;
+    return false;
+}
 
 int tokenizer_json_fill_stages(const json_t *root, struct arena *arena, struct tokenizer_spec *spec, struct error *err)
 {

@@ -53,6 +53,18 @@ TOKENIZER = [
     entry("tokenizer.ggml.add_bos_token", BOOL, True),
     entry("tokenizer.chat_template", STRING, "{{ messages }}"),
 ]
+
+
+def pieces(model, texts, types, *entries):
+    return file([ARCHITECTURE, entry("tokenizer.ggml.model", STRING, model), entry("tokenizer.ggml.tokens", ARRAY, (STRING, texts)),
+                 entry("tokenizer.ggml.scores", ARRAY, (F32, [-i for i in range(len(texts))])), entry("tokenizer.ggml.token_type", ARRAY, (I32, types)), *entries])
+
+
+MARK = "\u2581"
+SENTENCEPIECE = ["<unk>", "<s>", "</s>", "<0xC3>", "<0xB6>", "<0x0A>", MARK, "H", "e", "l", "o", "w", "r", "d", MARK + "H", "el", "lo", MARK + MARK, "ab", "\n\n"]
+# A character map with the one key "a", which becomes "b": root -> unit of 'a' -> leaf.
+CHARSMAP = struct.pack("<I", 2048) + struct.pack("<512I", *[256 << 10 if i == 0 else ord("a") | 1 << 8 | (256 ^ ord("a") ^ 300) << 10 if i == 256 ^ ord("a") else 1 << 31 if i == 300 else 0
+                                                            for i in range(512)]) + b"b\0"
 SCALARS = [entry(f"k{kind}", kind, 1) for kind in PACK]
 ARRAYS = [
     entry("nested", ARRAY, (ARRAY, [(U8, [1, 2]), (BOOL, [True]), (STRING, ["x", ""])])),
@@ -68,7 +80,12 @@ SEEDS = {
     "tensors": file([ARCHITECTURE], [info("a", [32, 2], 3, 0), info("b", [8], 0, 64), info("c", [256], 14, 96)], b"\1" * 306),
     "alignment": file([ARCHITECTURE, entry("general.alignment", U32, 64)], [info("a", [2, 2, 2, 2], 1, 0)], b"\1" * 32, alignment=64),
     "split": file([ARCHITECTURE, entry("split.count", U16, 2), entry("split.no", U16, 0)]),
-    "other_tokenizer": file([ARCHITECTURE, entry("tokenizer.ggml.model", STRING, "llama")]),
+    "sentencepiece": pieces("llama", SENTENCEPIECE, [2, 3, 3, 6, 6, 6] + [1] * 13 + [4], entry("tokenizer.ggml.add_space_prefix", BOOL, True)),
+    "unigram": pieces("t5", SENTENCEPIECE, [2, 3, 3, 6, 6, 6] + [1] * 13 + [4], entry("tokenizer.ggml.remove_extra_whitespaces", BOOL, True),
+                      entry("tokenizer.ggml.precompiled_charsmap", ARRAY, (U8, list(CHARSMAP))), entry("tokenizer.ggml.unknown_token_id", U32, 0)),
+    "wordpiece": pieces("bert", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", MARK + "hello", MARK + "w", "o", "rld", "##x"], [3, 3, 3, 3, 1, 1, 1, 1, 1],
+                        entry("tokenizer.ggml.cls_token_id", U32, 2), entry("tokenizer.ggml.seperator_token_id", U32, 3), entry("tokenizer.ggml.unknown_token_id", U32, 1)),
+    "other_tokenizer": file([ARCHITECTURE, entry("tokenizer.ggml.model", STRING, "rwkv")]),
     "safetensors": struct.pack("<Q", 2) + b"{}",
     "html": b"<!doctype html>",
 }

@@ -146,7 +146,6 @@ static const struct {
     {PART_PRE_TOKENIZER, "{\"type\":\"Split\"}", SAMPAN_EFORMAT, "neither {\"Regex\""},
     {PART_PRE_TOKENIZER, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"}}", SAMPAN_EFORMAT, "'behavior' is '(none)'"},
     {PART_PRE_TOKENIZER, "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\",\"String\":\"a\"},\"behavior\":\"Removed\"}", SAMPAN_EFORMAT, "neither {\"Regex\""},
-    {PART_PRE_TOKENIZER, "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL ",{\"type\":\"Digits\"}]}", SAMPAN_EUNSUPPORTED, "goes on behind 'ByteLevel'"},
     {PART_POST_PROCESSOR, "{\"type\":\"TemplateProcessing\"}", SAMPAN_EFORMAT, "'single' is not an array"},
     {PART_POST_PROCESSOR, "{\"type\":\"TemplateProcessing\",\"single\":[]}", SAMPAN_EFORMAT, "without the text itself"},
     {PART_POST_PROCESSOR, "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}]}", SAMPAN_EFORMAT, "without saying its ids"},

@@ -1,5 +1,5 @@
-/* Any bytes opened as a GGUF: an error with a message, or a checkpoint whose every part can be touched. Seeds (small files of many kinds) are in
- * corpus/gguf/, made by tests/file/make_fuzz_seeds.py. The bytes go through one memfd that is kept: opening costs no disk. */
+/* Any bytes opened as a GGUF: an error with a message, or a checkpoint whose every part can be touched and whose tokenizer works. Seeds (small files of
+ * many kinds) are in corpus/gguf/, made by tests/file/make_fuzz_seeds.py. The bytes go through one memfd that is kept: opening costs no disk. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "check_tokenizer.h"
 #include "file/checkpoint.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -48,6 +49,7 @@ static void touch_tensors(const struct checkpoint *checkpoint)
 
 static void touch_tokenizer(const struct tokenizer_spec *spec)
 {
+    static const char text[] = " Hello  w\xC3\xB6rld 12\r\n e\xCC\x81 <s>ab</s>\xE2\x96\x81\xE3\x80\x80 \xFF[CLS]";
     const int32_t ids[] = {spec->bos_id, spec->eos_id, spec->eot_id, spec->unknown_id, spec->padding_id};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
         require(ids[i] >= -1 && ids[i] < spec->n_tokens, "an id outside the vocabulary");
@@ -56,7 +58,8 @@ static void touch_tokenizer(const struct tokenizer_spec *spec)
     for (int i = 0; i < spec->n_tokens; i++)
         require(spec->tokens[i].text.data[spec->tokens[i].text.length] == '\0', "a token without its NUL");
     for (int i = 0; i < spec->n_merges; i++)
-        require(spec->merges[i].data[spec->merges[i].length] == '\0', "a merge without its NUL");
+        require(spec->merges[i].left_length && spec->merges[i].right_length && spec->merges[i].text[spec->merges[i].left_length] == ' ', "a merge of nothing");
+    check_tokenizer(spec, text, sizeof text - 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)

@@ -1,6 +1,6 @@
 """Makes tests/text/data/: goldens of the tokenizer and of the pre-tokenizer patterns, from the `tokenizers` library.
 
-    python3 tests/text/make_tokenizer_goldens.py SmolLM2-135M-Instruct.Q4_1.gguf
+    python3 tests/text/make_tokenizer_goldens.py SmolLM2-135M-Instruct.Q4_1.gguf     (or "words": only the last of these)
 
 Needs the packages tokenizers and gguf. The oracle is built from the vocabulary and merges in the GGUF file in the way of the model's published
 tokenizer.json: BPE; pre-tokenizer Digits(individual) then ByteLevel(no prefix space, GPT-2 pattern); the 17 control tokens as special added tokens.
@@ -11,7 +11,7 @@ Strings come from pools.txt; the generator is described in support_strings.h. Fi
     smollm2_readable.txt  lines: JSON string, tab, ids - a sample of the above and hand-picked ones, to be read
     smollm2_decode.bin    u64 per case 0..1999: FNV-1a of the decoded bytes of random ids, without (even) and with (odd) control tokens
     replace.bin           u64 per case 0..1999: FNV-1a of bytes.decode(errors="replace") of random bytes
-    words_NAME.bin        u64 per block of 1024 code points: FNV-1a of the lengths (int32, bytes) of the words of a text that shows each code point
+    words_NAME.bin        u64 per block of 1024 code points (8192 for later ones): FNV-1a of the lengths (int32, bytes) of the words of a text that shows each code point
                           between letters, digits, punctuation and spaces
 """
 import json
@@ -150,22 +150,51 @@ ROWS = {
     "deepseek-v3": split(r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
                          "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"),
 }
+O200K = r"[^\r\n\p{L}\p{N}]?[%(upper)s]*[%(lower)s]+%(end)s|[^\r\n\p{L}\p{N}]?[%(upper)s]+[%(lower)s]*%(end)s|%(rest)s|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASES = dict(upper=r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", lower=r"\p{Ll}\p{Lm}\p{Lo}\p{M}", end=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", rest=r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*")
+NOT_HAN = {key: CASES[key] + r"&&[^\p{Han}]" for key in ("upper", "lower")}
+OLD_CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+BLOOM = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"
+EACH_DIGIT, LAST = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def stages(*parts):
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(part), "isolated") if isinstance(part, str) else part for part in parts])
+
+
+# As published with DBRX, Qwen3.5, Seed-Coder, Ling, Mistral Nemo, GPT-4o, Kimi K2, DeepSeek Coder, Falcon, BLOOM, Viking. Their files have larger blocks.
+MORE_ROWS = {
+    "dbrx": split(CL100K % "{1,3}"),
+    "qwen35": split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+    "minicpm5": split(r"\p{N}{1,3}", CL100K % "+"),
+    "seed-coder": split("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\r\n]+|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"),
+    "bailingmoe": split(r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"),
+    "tekken": split(O200K % {**CASES, "end": "", "rest": r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*"}),
+    "gpt-4o": split(O200K % CASES),
+    "kimi-k2": split(r"[\p{Han}]+|" + O200K % {**CASES, **NOT_HAN, "rest": r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"}),
+    "deepseek-coder": stages("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", OLD_CJK, EACH_DIGIT, LAST),
+    "falcon": stages(pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(), "[0-9][0-9][0-9]"),
+    "bloom": split(BLOOM),
+    "viking": stages(BLOOM, EACH_DIGIT, LAST),
+}
 
 
 def make_words():
-    for name, oracle in ROWS.items():
-        hashes = []
-        for block in range(0, 0x110000, 1024):
-            if 0xD800 <= block <= 0xDFFF:
+    for name, oracle in {**ROWS, **MORE_ROWS}.items():
+        hashes, size = [], 1024 if name in ROWS else 8192
+        for block in range(0, 0x110000, size):
+            text = "".join("a%sb %s1%s%s!%s %s'%s\n" % ((chr(c),) * 7) for c in range(block, block + size) if not 0xD800 <= c <= 0xDFFF)
+            if not text:
                 hashes.append(0)
                 continue
-            text = "".join("a%sb %s1%s%s!%s %s'%s\n" % ((chr(c),) * 7) for c in range(block, block + 1024))
             # The pieces are written in the byte alphabet: as many characters as bytes.
             hashes.append(fnv1a(pack_ids([len(piece) for piece, _ in oracle.pre_tokenize_str(text)])))
         write_hashes("words_%s.bin" % name, hashes)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "words":
+    make_words()
+elif __name__ == "__main__":
     make_encodings(read_pools(), *read_gguf(sys.argv[1]))
     make_replacements()
     make_words()

@@ -27,7 +27,8 @@ static int add_length(void *context, const char *word, size_t length, bool ill_f
 
 static void each_code_point_is_cut_as_the_tokenizers_library_cuts_it(void **state)
 {
-    static const char *const names[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "deepseek-v3"};
+    static const char *const names[] = {"gpt-2",      "smollm", "llama-bpe", "qwen2",   "deepseek-v3",    "dbrx",   "qwen35", "minicpm5", "seed-coder",
+                                        "bailingmoe", "tekken", "gpt-4o",    "kimi-k2", "deepseek-coder", "falcon", "bloom",  "viking"};
     (void)state;
     struct buffer text;
     buffer_init(&text, 1 << 20);
@@ -39,14 +40,15 @@ static void each_code_point_is_cut_as_the_tokenizers_library_cuts_it(void **stat
         size_t size;
         snprintf(path, sizeof path, "%s/words_%s.bin", TEST_DATA, names[i]);
         assert_int_equal(file_read_whole(path, 1 << 20, &hashes, &size, NULL), 0);
-        assert_int_equal(size, 8 * 0x110000 / 1024);
-        for (uint32_t block = 0; block < 0x110000; block += 1024) {
+        assert_true(size == 8 * 0x110000 / 1024 || size == 8 * 0x110000 / 8192);
+        uint32_t block_size = 0x110000 * 8 / (uint32_t)size;
+        for (uint32_t block = 0; block < 0x110000; block += block_size) {
             uint64_t expected, hash = FNV_START;
-            memcpy(&expected, hashes + block / 1024 * 8, 8);
-            if (block >= 0xD800 && block <= 0xDFFF)
-                continue;
+            memcpy(&expected, hashes + block / block_size * 8, 8);
             buffer_clear(&text);
-            for (uint32_t character = block; character < block + 1024; character++) {
+            for (uint32_t character = block; character < block + block_size; character++) {
+                if (character >= 0xD800 && character <= 0xDFFF)
+                    continue;
                 char c[5] = {0};
                 int n = utf8_encode(character, c);
                 static const char *const between[] = {"a", "b ", "1", "", "!", " ", "'", "\n"}; /* each but the last has the character behind it */
@@ -57,8 +59,8 @@ static void each_code_point_is_cut_as_the_tokenizers_library_cuts_it(void **stat
                 }
             }
             assert_int_equal(pretokenizer_split(pretokenizer, &scratch, text.data, text.length, true, add_length, &hash, NULL), 0);
-            if (hash != expected)
-                fail_msg("%s: a character of U+%04X..U+%04X is cut differently", names[i], (unsigned)block, (unsigned)block + 1023);
+            if (text.length && hash != expected)
+                fail_msg("%s: a character of U+%04X..U+%04X is cut differently", names[i], (unsigned)block, (unsigned)(block + block_size - 1));
         }
         mem_free(hashes);
         pretokenizer_scratch_free(&scratch);
@@ -124,7 +126,7 @@ static void each_name_of_the_table_compiles(void **state)
 {
     (void)state;
     struct pretokenizer *pretokenizer;
-    struct error err = {0};
+    struct error err = {0}, failure = {0};
     assert_int_equal(pretokenizer_create("no such", &pretokenizer, &err), SAMPAN_EUNSUPPORTED);
     char *names = strstr(err.message, "(known: ");
     assert_non_null(names);
@@ -132,7 +134,8 @@ static void each_name_of_the_table_compiles(void **state)
     *strchr(names, ')') = '\0';
     char *rest = names;
     for (char *name; (name = strsep(&rest, " "));) {
-        assert_int_equal(pretokenizer_create(name, &pretokenizer, NULL), 0);
+        if (pretokenizer_create(name, &pretokenizer, &failure))
+            fail_msg("%s: %s", name, failure.message);
         pretokenizer_free(pretokenizer);
     }
 }

@@ -205,7 +205,9 @@ static int apply_replace(const struct step *step, struct run *run)
     for (; base < run->in.length && !status; base += stretch ? stretch : 1) {
         stretch = run->in.length - base;
         utf8_is_valid(run->in.bytes + base, stretch, &stretch);
-        const char *subject = regex_shadow(&run->scratch->regex, run->in.bytes + base, stretch, false, run->err);
+        const char *subject = run->in.bytes + base;
+        if (regex_needs_shadow(step->regex))
+            subject = regex_shadow(&run->scratch->regex, subject, stretch, false, run->err);
         if (!subject)
             return SAMPAN_ENOMEM;
         size_t at = 0, start = 0, end = 0, last_end = SIZE_MAX;

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "text/tokenizer/byte_alphabet.h"
 #include "text/tokenizer/characters.h"
 #include "text/tokenizer/pretokenizer_names.h"
 
@@ -19,17 +20,20 @@ typedef int find_match(const struct stage *stage, struct split *split, const cha
 struct stage {
     find_match *find; /* NULL: pieces stay whole */
     struct regex *regex;
+    bool needs_shadow; /* the pattern looks at the subject, not at the text */
     enum split_behavior behavior;
     bool inverted;
     unsigned flags;              /* find_character: a character with any of these flags */
     uint32_t length;             /* find_fixed */
     enum prepend_scheme prepend; /* which pieces get `mark` in front */
     struct byte_string mark;     /* length 0: pieces are not rewritten */
+    bool writes_alphabet;        /* the piece goes on in GPT-2's alphabet for bytes */
     bool replaces_spaces;        /* by the mark */
 };
 
 struct pretokenizer {
     bool prefers_whole_words, splits_digits, uses_regex;
+    bool in_alphabet; /* words come out of the last stage in the alphabet */
     int n_stages;
     struct stage stages[PRETOKENIZER_STAGES];
 };
@@ -55,8 +59,7 @@ struct split {
 static int find_regex(const struct stage *stage, struct split *split, const char *text, const char *subject, size_t length, size_t at, size_t *start,
                       size_t *end)
 {
-    (void)text;
-    return regex_find(stage->regex, &split->scratch->regex, subject, length, at, start, end, split->err);
+    return regex_find(stage->regex, &split->scratch->regex, stage->needs_shadow ? subject : text, length, at, start, end, split->err);
 }
 
 /* One character with any of the stage's flags. */
@@ -148,120 +151,105 @@ static struct byte_string string_of(const char *text)
     return (struct byte_string){text, strlen(text)};
 }
 
-/* The next stage to fill. */
-static int add_stage(struct pretokenizer *pretokenizer, find_match *find, enum split_behavior behavior, struct stage **stage, struct error *err)
+/* The next stage to fill; NULL: there are too many. */
+static struct stage *add_stage(struct pretokenizer *pretokenizer, find_match *find, enum split_behavior behavior, struct error *err)
 {
-    if (pretokenizer->n_stages == PRETOKENIZER_STAGES)
-        return error_set(err, SAMPAN_ELIMIT, "the pre-tokenizer has more than %d stages", PRETOKENIZER_STAGES);
-    *stage = &pretokenizer->stages[pretokenizer->n_stages++];
-    **stage = (struct stage){.find = find, .behavior = behavior};
+    if (pretokenizer->n_stages == PRETOKENIZER_STAGES) {
+        error_set(err, SAMPAN_ELIMIT, "the pre-tokenizer has more than %d stages", PRETOKENIZER_STAGES);
+        return NULL;
+    }
+    struct stage *stage = &pretokenizer->stages[pretokenizer->n_stages++];
+    *stage = (struct stage){.find = find, .behavior = behavior};
+    return stage;
+}
+
+/* A stage by a pattern, or (length 0) one that leaves pieces whole. */
+static int add_regex(struct pretokenizer *pretokenizer, struct byte_string pattern, enum regex_source source, const struct stage *settings, struct error *err)
+{
+    struct stage *stage = add_stage(pretokenizer, pattern.length ? find_regex : NULL, settings->behavior, err);
+    if (!stage)
+        return SAMPAN_ELIMIT;
+    stage->inverted = settings->inverted;
+    stage->mark = settings->mark;
+    stage->prepend = settings->prepend;
+    stage->replaces_spaces = settings->replaces_spaces;
+    if (!pattern.length)
+        return 0;
+    pretokenizer->uses_regex = true;
+    int status = regex_compile(pattern, source, &stage->regex, err);
+    stage->needs_shadow = !status && regex_needs_shadow(stage->regex);
+    return status;
+}
+
+/* A stage by characters, runs or lengths. `inverted`: what is found is kept, the rest is what `behavior` speaks of. */
+static int add_found(struct pretokenizer *pretokenizer, find_match *find, enum split_behavior behavior, bool inverted, unsigned flags, struct error *err)
+{
+    struct stage *stage = add_stage(pretokenizer, find, behavior, err);
+    if (!stage)
+        return SAMPAN_ELIMIT;
+    stage->inverted = inverted;
+    stage->flags = flags;
     return 0;
 }
 
-static int add_regex(struct pretokenizer *pretokenizer, struct byte_string pattern, enum regex_source source, enum split_behavior behavior,
-                     struct stage **stage, struct error *err)
+/* Stages behind it see bytes as characters of the alphabet ("\u0432" as two, of which the second is a superscript two). */
+static int add_byte_level(struct pretokenizer *pretokenizer, const struct tokenizer_stage *given, bool is_last, struct error *err)
 {
-    int status = add_stage(pretokenizer, find_regex, behavior, stage, err);
-    pretokenizer->uses_regex = true;
-    return status ? status : regex_compile(pattern, source, &(*stage)->regex, err);
+    const struct stage settings = {.mark = string_of(given->add_prefix_space ? " " : ""), .prepend = PREPEND_ALWAYS};
+    int status = add_regex(pretokenizer, string_of(given->use_pattern ? GPT2_PATTERN : ""), REGEX_TRUSTED, &settings, err);
+    if (status || is_last)
+        return status;
+    struct stage *stage = add_stage(pretokenizer, NULL, SPLIT_ISOLATED, err);
+    if (!stage)
+        return SAMPAN_ELIMIT;
+    stage->writes_alphabet = pretokenizer->in_alphabet = true;
+    return 0;
 }
 
 static int add_metaspace(struct pretokenizer *pretokenizer, const struct tokenizer_stage *given, struct error *err)
 {
-    struct stage *stage = NULL;
-    int status = given->splits ? add_regex(pretokenizer, given->pattern, REGEX_LITERAL, SPLIT_MERGED_WITH_NEXT, &stage, err)
-                               : add_stage(pretokenizer, NULL, SPLIT_ISOLATED, &stage, err);
-    if (status)
-        return status;
-    stage->mark = given->pattern;
-    stage->prepend = given->prepend;
-    stage->replaces_spaces = true;
-    return 0;
+    const struct stage settings = {.behavior = SPLIT_MERGED_WITH_NEXT, .mark = given->pattern, .prepend = given->prepend, .replaces_spaces = true};
+    return add_regex(pretokenizer, given->splits ? given->pattern : string_of(""), REGEX_LITERAL, &settings, err);
 }
 
-static int add_byte_level(struct pretokenizer *pretokenizer, const struct tokenizer_stage *given, struct error *err)
+static int add_fixed_length(struct pretokenizer *pretokenizer, uint32_t length, struct error *err)
 {
-    struct stage *stage = NULL;
-    int status = given->use_pattern ? add_regex(pretokenizer, string_of(GPT2_PATTERN), REGEX_TRUSTED, SPLIT_ISOLATED, &stage, err)
-                                    : add_stage(pretokenizer, NULL, SPLIT_ISOLATED, &stage, err);
-    if (status)
-        return status;
-    if (given->add_prefix_space) {
-        stage->mark = string_of(" ");
-        stage->prepend = PREPEND_ALWAYS;
-    }
-    return 0;
+    struct stage *stage = add_stage(pretokenizer, find_fixed, SPLIT_ISOLATED, err);
+    if (stage)
+        stage->length = length;
+    return stage ? 0 : SAMPAN_ELIMIT;
 }
 
-static int add_given_stage(struct pretokenizer *pretokenizer, const struct tokenizer_stage *given, struct error *err)
+static int add_given_stage(struct pretokenizer *pretokenizer, const struct tokenizer_stage *given, enum regex_source source, bool is_last, struct error *err)
 {
-    struct stage *stage = NULL;
-    int status = 0;
+    const struct stage settings = {.behavior = given->behavior, .inverted = given->inverted}, removed = {.behavior = SPLIT_REMOVED};
+    int status;
     switch (given->kind) {
-    case STAGE_SPLIT:
-        status = add_regex(pretokenizer, given->pattern, given->literal ? REGEX_LITERAL : REGEX_PUBLISHED, given->behavior, &stage, err);
-        if (stage)
-            stage->inverted = given->inverted;
-        return status;
-    case STAGE_DIGITS: pretokenizer->splits_digits = true; return add_regex(pretokenizer, string_of("\\p{N}"), REGEX_TRUSTED, given->behavior, &stage, err);
-    case STAGE_BYTE_LEVEL: return add_byte_level(pretokenizer, given, err);
+    case STAGE_SPLIT: return add_regex(pretokenizer, given->pattern, given->literal ? REGEX_LITERAL : source, &settings, err);
+    case STAGE_DIGITS: pretokenizer->splits_digits = true; return add_regex(pretokenizer, string_of("\\p{N}"), REGEX_TRUSTED, &settings, err);
+    case STAGE_BYTE_LEVEL: return add_byte_level(pretokenizer, given, is_last, err);
     case STAGE_METASPACE: return add_metaspace(pretokenizer, given, err);
-    case STAGE_WORDS:
-        status = add_stage(pretokenizer, find_run, SPLIT_REMOVED, &stage, err);
-        if (!status)
-            stage->inverted = true;
-        return status;
+    case STAGE_WORDS: return add_found(pretokenizer, find_run, SPLIT_REMOVED, true, 0, err);
+    case STAGE_WHITE_SPACE: return add_found(pretokenizer, find_character, SPLIT_REMOVED, false, CHARACTER_WHITE_SPACE, err);
+    case STAGE_PUNCTUATION: return add_found(pretokenizer, find_character, given->behavior, false, CHARACTER_PUNCTUATION, err);
     case STAGE_BERT:
-    case STAGE_WHITE_SPACE:
-        status = add_stage(pretokenizer, find_character, SPLIT_REMOVED, &stage, err);
-        if (!status)
-            stage->flags = CHARACTER_WHITE_SPACE;
-        if (status || given->kind != STAGE_BERT)
-            return status;
-        status = add_stage(pretokenizer, find_character, SPLIT_ISOLATED, &stage, err);
-        if (!status)
-            stage->flags = CHARACTER_PUNCTUATION;
-        return status;
-    case STAGE_PUNCTUATION:
-        status = add_stage(pretokenizer, find_character, given->behavior, &stage, err);
-        if (!status)
-            stage->flags = CHARACTER_PUNCTUATION;
-        return status;
-    case STAGE_CHARACTER: return add_regex(pretokenizer, given->pattern, REGEX_LITERAL, SPLIT_REMOVED, &stage, err);
-    case STAGE_SCRIPTS:
-        status = add_stage(pretokenizer, find_script, SPLIT_REMOVED, &stage, err);
-        if (!status)
-            stage->inverted = true;
-        return status;
-    case STAGE_FIXED_LENGTH:
-        status = add_stage(pretokenizer, find_fixed, SPLIT_ISOLATED, &stage, err);
-        if (!status)
-            stage->length = given->length;
-        return status;
+        status = add_found(pretokenizer, find_character, SPLIT_REMOVED, false, CHARACTER_WHITE_SPACE, err);
+        return status ? status : add_found(pretokenizer, find_character, SPLIT_ISOLATED, false, CHARACTER_PUNCTUATION, err);
+    case STAGE_CHARACTER: return add_regex(pretokenizer, given->pattern, REGEX_LITERAL, &removed, err);
+    case STAGE_SCRIPTS: return add_found(pretokenizer, find_script, SPLIT_REMOVED, true, 0, err);
+    case STAGE_FIXED_LENGTH: return add_fixed_length(pretokenizer, given->length, err);
     }
     return error_set(err, SAMPAN_EINTERNAL, "a pre-tokenizer stage of the unknown kind %d", (int)given->kind);
 }
 
-static int fill_from_row(struct pretokenizer *pretokenizer, const struct pretokenizer_row *row, struct error *err)
-{
-    int status = 0;
-    struct stage *stage = NULL;
-    pretokenizer->prefers_whole_words = row->prefers_whole_words;
-    pretokenizer->splits_digits = row->splits_digits;
-    for (int i = 0; i < NAMED_STAGES && row->stages[i] && !status; i++)
-        status = add_regex(pretokenizer, string_of(row->stages[i]), REGEX_TRUSTED, SPLIT_ISOLATED, &stage, err);
-    return status;
-}
-
-/* From a row, or from stages where `row` is NULL. */
-static int create(const struct pretokenizer_row *row, const struct tokenizer_stage *stages, int n_stages, struct pretokenizer **out, struct error *err)
+static int create(const struct tokenizer_stage *stages, int n_stages, enum regex_source source, struct pretokenizer **out, struct error *err)
 {
     struct pretokenizer *pretokenizer = mem_zalloc(sizeof *pretokenizer);
-    int status = pretokenizer ? 0 : error_no_memory(err, "making a pre-tokenizer");
-    if (!status && row)
-        status = fill_from_row(pretokenizer, row, err);
-    for (int i = 0; !status && !row && i < n_stages; i++)
-        status = add_given_stage(pretokenizer, &stages[i], err);
+    int status = 0;
+    if (!pretokenizer)
+        return error_no_memory(err, "making a pre-tokenizer");
+    for (int i = 0; !status && i < n_stages; i++)
+        status = add_given_stage(pretokenizer, &stages[i], source, i + 1 == n_stages, err);
     if (status)
         pretokenizer_free(pretokenizer);
     else
@@ -275,15 +263,20 @@ int pretokenizer_create(const char *name, struct pretokenizer **pretokenizer, st
     if (!name || !*name)
         name = "default";
     const struct pretokenizer_row *row = pretokenizer_find_row(name);
-    return row ? create(row, NULL, 0, pretokenizer, err) : pretokenizer_refuse_name(name, err);
+    if (!row)
+        return pretokenizer_refuse_name(name, err);
+    int status = create(row->stages, row->n_stages, REGEX_TRUSTED, pretokenizer, err);
+    if (*pretokenizer)
+        (*pretokenizer)->prefers_whole_words = row->prefers_whole_words;
+    return status;
 }
 
 int pretokenizer_create_from_stages(const struct tokenizer_stage *stages, int n_stages, bool ignore_merges, struct pretokenizer **pretokenizer,
                                     struct error *err)
 {
     *pretokenizer = NULL;
-    int status = create(NULL, stages, n_stages, pretokenizer, err);
-    if (!status)
+    int status = create(stages, n_stages, REGEX_PUBLISHED, pretokenizer, err);
+    if (*pretokenizer)
         (*pretokenizer)->prefers_whole_words = ignore_merges;
     return status;
 }
@@ -308,6 +301,7 @@ void pretokenizer_scratch_free(struct pretokenizer_scratch *scratch)
     for (int i = 0; i < PRETOKENIZER_STAGES; i++)
         for (int k = 0; k < 2; k++)
             buffer_free(&scratch->rewritten[i][k]);
+    buffer_free(&scratch->word);
 }
 
 /* ---- cutting ---- */
@@ -403,6 +397,37 @@ static int rewrite(struct split *split, int at, struct piece *piece)
     return 0;
 }
 
+/* Bytes as characters of the alphabet, in the scratch of the stage. */
+static int write_in_alphabet(struct split *split, int at, struct piece *piece)
+{
+    struct buffer *out = &split->scratch->rewritten[at][0];
+    if (!out->limit)
+        buffer_init(out, SIZE_MAX / 2);
+    buffer_clear(out);
+    for (size_t i = 0; i < piece->length; i++) {
+        char character[4];
+        buffer_append(out, character, (size_t)utf8_encode(byte_alphabet_character((unsigned char)piece->text[i]), character));
+    }
+    piece->text = piece->subject = out->data;
+    piece->length = out->length;
+    return out->failed ? error_no_memory(split->err, "pre-tokenizing") : 0;
+}
+
+static int visit_word(struct split *split, struct piece piece)
+{
+    struct buffer *out = &split->scratch->word;
+    size_t n = 0;
+    if (!split->pretokenizer->in_alphabet)
+        return split->visit(split->context, piece.text, piece.length, false);
+    if (!out->limit)
+        buffer_init(out, SIZE_MAX / 2);
+    buffer_clear(out);
+    if (buffer_reserve(out, piece.length))
+        return error_no_memory(split->err, "pre-tokenizing");
+    byte_alphabet_to_bytes(piece.text, piece.length, out->data, &n);
+    return split->visit(split->context, out->data, n, false);
+}
+
 /* Cuts a piece from stage `at` on. Depth of recursion: the number of stages. An empty match cuts where it stands, except directly behind
  * another match. */
 static int cut(struct split *split, int at_stage, struct piece piece)
@@ -410,9 +435,9 @@ static int cut(struct split *split, int at_stage, struct piece piece)
     if (!piece.length)
         return 0;
     if (at_stage == split->pretokenizer->n_stages)
-        return split->visit(split->context, piece.text, piece.length, false);
+        return visit_word(split, piece);
     const struct stage *stage = &split->pretokenizer->stages[at_stage];
-    int status = stage->mark.length ? rewrite(split, at_stage, &piece) : 0;
+    int status = stage->mark.length ? rewrite(split, at_stage, &piece) : stage->writes_alphabet ? write_in_alphabet(split, at_stage, &piece) : 0;
     if (status)
         return status;
     if (!stage->find)

@@ -34,6 +34,7 @@ bool pretokenizer_prefers_whole_words(const struct pretokenizer *pretokenizer);
 struct pretokenizer_scratch {
     struct regex_scratch regex;
     struct buffer rewritten[PRETOKENIZER_STAGES][2]; /* by stage: text, what is shown to patterns */
+    struct buffer word;                              /* out of the alphabet for bytes again */
 };
 void pretokenizer_scratch_free(struct pretokenizer_scratch *scratch);
 

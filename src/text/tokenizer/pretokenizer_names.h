@@ -5,14 +5,13 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-
-enum { NAMED_STAGES = 6 };
+#include "file/tokenizer_spec.h"
 
 struct pretokenizer_row {
     const char *names; /* separated by spaces, as converters write them */
     bool prefers_whole_words;
-    bool splits_digits;               /* the first stage is the `Digits` splitter: its idea of a digit is one Unicode version newer, see stand_ins.h */
-    const char *stages[NAMED_STAGES]; /* patterns; what lies between matches stands alone */
+    int n_stages;
+    const struct tokenizer_stage *stages;
 };
 
 #define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"

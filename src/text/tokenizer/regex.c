@@ -20,6 +20,7 @@
 
 struct regex {
     pcre2_code *code;
+    bool needs_shadow;
     char shown[64]; /* the beginning of the pattern, for messages */
 };
 
@@ -44,6 +45,16 @@ static int refuse_pattern(struct byte_string pattern, int problem, size_t offset
     return error_set(err, SAMPAN_EUNSUPPORTED, "compiling the tokenizer's pattern '%.300s': %s at byte %zu", pattern.data, text, offset);
 }
 
+static bool asks_for_categories(struct byte_string pattern)
+{
+    for (size_t at = 0; at + 1 < pattern.length; at++) {
+        if (pattern.data[at] == '\\' && strchr("pPsSdDwW", pattern.data[at + 1]))
+            return true;
+        at += pattern.data[at] == '\\';
+    }
+    return pattern.length && memmem(pattern.data, pattern.length, "(?i", 3);
+}
+
 int regex_compile(struct byte_string pattern, enum regex_source source, struct regex **out, struct error *err)
 {
     int status = source == REGEX_PUBLISHED ? pattern_check(pattern, err) : 0, problem = PCRE2_ERROR_NOMEMORY;
@@ -61,14 +72,13 @@ int regex_compile(struct byte_string pattern, enum regex_source source, struct r
         snprintf(regex->shown, sizeof regex->shown, "%s", pattern.data);
         regex->code = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.length, options, &problem, &offset, context);
     }
-    if (!regex || !regex->code)
-        status = refuse_pattern(pattern, problem, (size_t)offset, err);
     pcre2_compile_context_free(context);
     pcre2_general_context_free(general);
-    if (status) {
+    if (!regex || !regex->code) {
         mem_free(regex);
-        return status;
+        return refuse_pattern(pattern, problem, (size_t)offset, err);
     }
+    regex->needs_shadow = source != REGEX_LITERAL && asks_for_categories(pattern);
     pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* a system without executable memory falls back to the interpreter: same matches, slower */
     *out = regex;
     return 0;
@@ -80,6 +90,11 @@ void regex_free(struct regex *regex)
         return;
     pcre2_code_free(regex->code);
     mem_free(regex);
+}
+
+bool regex_needs_shadow(const struct regex *regex)
+{
+    return regex->needs_shadow;
 }
 
 void regex_scratch_free(struct regex_scratch *scratch)

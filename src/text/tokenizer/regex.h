@@ -20,6 +20,10 @@ enum regex_source { REGEX_PUBLISHED, REGEX_LITERAL, REGEX_TRUSTED };
 int regex_compile(struct byte_string pattern, enum regex_source source, struct regex **regex, struct error *err);
 void regex_free(struct regex *regex); /* NULL is legal */
 
+/* Does the pattern ask for categories of characters or for case, so that it must be shown stand-ins? (Literal characters and ranges are compared with the
+ * text itself.) */
+bool regex_needs_shadow(const struct regex *regex);
+
 /* What one thread needs to match: {0} to begin with. */
 struct regex_scratch {
     void *match_data, *match_context, *jit_stack;
