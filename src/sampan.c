@@ -453,7 +453,7 @@ static int complete_conversation(const struct tokenizer_spec *spec, const char *
 
 static int render(sampan_model *model, const char *conversation, size_t length, struct rendered_prompt *prompt, struct error *err)
 {
-    const struct chat_template *chat_template;
+    const struct chat_template *chat_template = NULL;
     struct buffer variables;
     buffer_init(&variables, (size_t)LIMIT_TEXT * 2);
     bool has_tools = false;

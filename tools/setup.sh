@@ -20,7 +20,7 @@ clang_version() {
 }
 
 test_packages() {
-    printf 'libcmocka-dev python3 g++ make clang libclang-rt-%s-dev' "$(clang_version)"
+    printf 'libcmocka-dev python3 g++ make valgrind clang libclang-rt-%s-dev' "$(clang_version)"
 }
 
 say() {

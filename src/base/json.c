@@ -60,8 +60,11 @@ static void *fail_expected(struct reader *reader, const char *expected)
 
 static void skip_space(struct reader *reader)
 {
-    while (reader->at < reader->length && memchr(" \t\n\r", reader->text[reader->at], 4))
-        reader->at++;
+    for (; reader->at < reader->length; reader->at++) {
+        char c = reader->text[reader->at];
+        if (c != ' ' && c != '\t' && c != '\n' && c != '\r')
+            return;
+    }
 }
 
 static bool take(struct reader *reader, char c)

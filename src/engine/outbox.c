@@ -9,7 +9,7 @@
 int outbox_init(struct outbox *outbox, int32_t capacity, int32_t max_queued, struct error *err)
 {
     *outbox = (struct outbox){.capacity = capacity, .max_queued = max_queued, .n_free = capacity, .descriptor = -1};
-    outbox->table = mem_zalloc_array((size_t)capacity, sizeof *outbox->table);
+    outbox->table = mem_zalloc_array((size_t)capacity, sizeof(struct stream *));
     outbox->free_places = mem_alloc_array((size_t)capacity, sizeof *outbox->free_places);
     if (!outbox->table || !outbox->free_places || pthread_mutex_init(&outbox->lock, NULL))
         goto no_memory;

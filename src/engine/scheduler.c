@@ -244,7 +244,7 @@ static void remove_running(struct scheduler *s, struct stream *stream)
     int32_t i = 0;
     while (s->running[i] != stream)
         i++;
-    memmove(&s->running[i], &s->running[i + 1], (size_t)(s->n_running - i - 1) * sizeof *s->running);
+    memmove(&s->running[i], &s->running[i + 1], (size_t)(s->n_running - i - 1) * sizeof(struct stream *));
     s->n_running--;
     block_tables_release(s, stream);
     prefix_index_move_user(&s->index, stream->node, PREFIX_ROOT);

@@ -23,7 +23,7 @@
 #include "support_faults.h"
 #include "support_scenarios.h"
 
-enum { MOST_CALLS = 500000, SAMPLES = 60, SECONDS_PER_RUN = 60, MOST_REPORTS = 30 };
+enum { MOST_CALLS = 500000, SAMPLES = 40, SECONDS_PER_RUN = 60, MOST_REPORTS = 30 };
 
 static const struct scenario *current;
 static enum fault_kind current_kind;
