@@ -35,6 +35,12 @@ int error_prefix(struct error *err, const char *format, ...) BASE_PRINTF(2, 3);
 /* The message for running out of memory while doing `what`; returns SAMPAN_ENOMEM. */
 int error_no_memory(struct error *err, const char *what);
 
+/* An analyser that sees one file at a time is told here that these return the code, which is never 0. */
+#ifdef __clang_analyzer__
+#define error_set(err, code, ...) (error_set(err, code, __VA_ARGS__), (code))
+#define error_no_memory(err, what) (error_no_memory(err, what), SAMPAN_ENOMEM)
+#endif
+
 /* A short English name of a code ("out of memory"); never NULL. */
 const char *error_code_name(int code);
 
