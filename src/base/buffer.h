@@ -15,7 +15,7 @@ struct buffer {
 };
 
 void buffer_init(struct buffer *buffer, size_t limit);
-void buffer_free(struct buffer *buffer); /* back to empty, limit kept */
+void buffer_free(struct buffer *buffer);  /* back to empty, limit kept */
 void buffer_clear(struct buffer *buffer); /* length 0, memory kept, failed reset */
 int buffer_reserve(struct buffer *buffer, size_t additional);
 int buffer_append(struct buffer *buffer, const void *bytes, size_t length);

@@ -21,7 +21,7 @@
 #define LIMIT_SHARD_INDEX (64u << 20)        /* bytes of model.safetensors.index.json; the largest published has some 10 MB */
 #define LIMIT_SHARDS 512                     /* files of one model; published: below 200 */
 
-#define LIMIT_JSON_DEPTH 512             /* arrays and objects in one another, of any JSON text */
+#define LIMIT_JSON_DEPTH 512 /* arrays and objects in one another, of any JSON text */
 
 /* Models */
 #define LIMIT_LAYERS 1024     /* deepest published: below 200 */

@@ -12,7 +12,7 @@
  * minus the length of the maximal ill-formed prefix (1-3, as Unicode section 3.9 recommends replacing); 0 when length is 0 or when the bytes are
  * a valid beginning that is cut off by the end. */
 int utf8_decode(const char *text, size_t length, uint32_t *character);
-int utf8_encode(uint32_t character, char out[4]); /* 1-4 bytes; surrogates and too large values are written as U+FFFD */
+int utf8_encode(uint32_t character, char out[4]);                           /* 1-4 bytes; surrogates and too large values are written as U+FFFD */
 bool utf8_is_valid(const char *text, size_t length, size_t *first_invalid); /* first_invalid may be NULL */
 
 #endif

@@ -41,7 +41,7 @@ enum weight_role {
 /* A contiguous piece of a published tensor: `rows` rows of `columns` elements of `type`, row-major, at `offset` of `file`. The parts of a weight
  * are stacked along its rows (q, k and v published apart; or one fused tensor referred to by three weights). */
 struct weight_part {
-    const char *name; /* as published, for messages */
+    const char *name;        /* as published, for messages */
     enum tensor_type type;   /* what a chip gets */
     const struct file *file; /* NULL: `memory` holds the bytes (tests, made weights) */
     uint64_t offset;

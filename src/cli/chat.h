@@ -14,7 +14,7 @@ struct chat {
     struct sampan_request request;            /* what is the same for every message, from these values */
     struct sampan_text stops[LIMIT_STOP_STRINGS];
     struct sampan_logit_bias *biases;                                          /* owned */
-    sampan_grammar *grammar;          /* owned; of every answer, or NULL */
+    sampan_grammar *grammar;                                                   /* owned; of every answer, or NULL */
     struct arena texts;                                                        /* of values that /set changed */
     bool is_chat;                                                              /* at a terminal: sampled unless told otherwise */
     bool raw;                                                                  /* no template, no history */

@@ -34,7 +34,7 @@ bool terminal_is_interactive(void); /* standard input and output are a terminal 
 bool terminal_has_progress(void);   /* standard error is one */
 
 enum terminal_style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM };
-bool terminal_has_colour(void); /* standard output is a terminal that may be coloured */
+bool terminal_has_colour(void);                 /* standard output is a terminal that may be coloured */
 void terminal_style(enum terminal_style style); /* nothing unless standard output has colour */
 
 /* A bar on standard error while bytes are loaded; appears when it takes more than a moment. For sampan_engine_options.progress (self: a struct

@@ -35,7 +35,7 @@ struct tensor_type_row {
     const char *name;   /* "q4_1": lower case, as the command line takes it */
     int block_elements; /* 1 for plain types */
     int block_bytes;
-    int ggml_type;      /* the number in GGUF files, -1: not used there */
+    int ggml_type; /* the number in GGUF files, -1: not used there */
     /* n elements (a multiple of block_elements); source and destination do not overlap. NULL: not convertible (integers). */
     void (*to_float)(const void *source, float *destination, size_t n);
     /* Round-to-nearest reference quantiser (for tests, tools and --quantize). NULL: none yet. */
