@@ -43,6 +43,7 @@ struct bench {
     int32_t n_runs, threads;
     uint64_t random;
     uint64_t weight_bytes; /* read per step, as published */
+    double operations_per_token;
     double cache_bytes_per_token;
     double bandwidth; /* bytes/s; 0: could not be measured */
     int32_t decode_prompt;
@@ -67,6 +68,21 @@ static uint64_t weights_read(const struct program *program)
     return bytes;
 }
 
+/* Of the linears that run over every token: two for each weight. */
+static double operations_per_token(const struct program *program)
+{
+    double operations = 0;
+    for (int32_t i = 0; i < program->n_ops; i++) {
+        const struct op_linear *linear = &program->ops[i].linear;
+        for (int32_t o = 0; program->ops[i].kind == OP_LINEAR && o < linear->n_outputs; o++) {
+            const struct logical_weight *weight = &program->weights[linear->weights[o]];
+            if (program->buffers[linear->x].rows == ROWS_TOKENS)
+                operations += 2.0 * (double)weight->rows * (double)weight->columns;
+        }
+    }
+    return operations;
+}
+
 static int find_weights_read(struct bench *bench)
 {
     struct checkpoint *checkpoint;
@@ -80,6 +96,8 @@ static int find_weights_read(struct bench *bench)
         code = model_write_program(checkpoint, &options, &arena, &program, &err);
     if (!code)
         bench->weight_bytes = weights_read(program);
+    if (!code)
+        bench->operations_per_token = operations_per_token(program);
     arena_free(&arena);
     checkpoint_close(checkpoint);
     return code ? cli_fail("%s", err.message) : EXIT_OK;
@@ -293,8 +311,9 @@ static void print_json(const struct bench *bench)
         buffer_printf(&out, ", \"%s\": {\"tokens\": %" PRId32 ", \"tokens_per_second\": %.3f, \"best\": %.3f}", rows[i]->name, rows[i]->n_tokens,
                       rows[i]->median, rows[i]->best);
     }
-    buffer_printf(&out, ", \"streams\": %d, \"bytes_per_token\": %.0f, \"bandwidth_bytes_per_second\": %.0f, \"share_of_limit\": %.4f}\n", BATCH,
-                  bytes_per_token(bench), bench->bandwidth, share_of_limit(bench));
+    buffer_printf(
+        &out, ", \"streams\": %d, \"bytes_per_token\": %.0f, \"operations_per_token\": %.0f, \"bandwidth_bytes_per_second\": %.0f, \"share_of_limit\": %.4f}\n",
+        BATCH, bytes_per_token(bench), bench->operations_per_token, bench->bandwidth, share_of_limit(bench));
     if (!out.failed)
         terminal_write(out.data, out.length);
     buffer_free(&out);

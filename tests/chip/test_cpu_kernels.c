@@ -34,6 +34,12 @@ static void fill_floats(float *values, size_t n, float scale)
         values[i] = random_float(scale);
 }
 
+/* Tiles in plain C, on every machine. */
+#define cpu_fill_amx fill_emulated_tiles
+void fill_emulated_tiles(struct cpu_kernels *kernels);
+#include "chip/cpu/amx/panels.c"
+#undef cpu_fill_amx
+
 static void for_each_dialect(void (*check)(const struct cpu_kernels *portable, const struct cpu_kernels *other))
 {
     struct cpu_kernels portable, other;
@@ -45,6 +51,10 @@ static void for_each_dialect(void (*check)(const struct cpu_kernels *portable, c
         random_state = 1;
         check(&portable, &other);
     }
+    other = portable;
+    fill_emulated_tiles(&other);
+    random_state = 1;
+    check(&portable, &other);
 }
 
 /* ---- Linear */

@@ -79,8 +79,8 @@ static int find_dialect(const char *profile, enum cpu_dialect *dialect, struct e
         *dialect = (enum cpu_dialect)i;
         return 0;
     }
-    return error_set(err, SAMPAN_ENOTFOUND, "opening chip 'cpu:%s': there is no such dialect; there are avx512-bf16, avx512, avx2 and portable, or just cpu",
-                     profile);
+    return error_set(err, SAMPAN_ENOTFOUND,
+                     "opening chip 'cpu:%s': there is no such dialect; there are amx, avx512-bf16, avx512, avx2, neon and portable, or just cpu", profile);
 }
 
 /* "threads=N", separated by commas. */

@@ -122,13 +122,14 @@ struct cpu_kernels {
 };
 
 /* The dialects, best last. Each overwrites what it has. */
-enum cpu_dialect { DIALECT_PORTABLE, DIALECT_AVX2, DIALECT_AVX512, DIALECT_AVX512_BF16, DIALECT_COUNT };
+enum cpu_dialect { DIALECT_PORTABLE, DIALECT_NEON, DIALECT_AVX2, DIALECT_AVX512, DIALECT_AVX512_BF16, DIALECT_AMX, DIALECT_COUNT };
 
 struct cpu_dialect_row {
     const char *name;
     const char *requires; /* for the message when the machine lacks it */
     bool (*available)(void);
     void (*fill)(struct cpu_kernels *kernels);
+    bool only_by_name; /* never chosen by itself: it has not run on silicon yet */
 };
 
 extern const struct cpu_dialect_row cpu_dialects[DIALECT_COUNT];
@@ -137,9 +138,11 @@ enum cpu_dialect cpu_best_dialect(void);
 void cpu_fill_kernels(struct cpu_kernels *kernels, enum cpu_dialect highest);
 
 void cpu_fill_portable(struct cpu_kernels *kernels);
+void cpu_fill_neon(struct cpu_kernels *kernels);
 void cpu_fill_avx2(struct cpu_kernels *kernels);
 void cpu_fill_avx512(struct cpu_kernels *kernels);
 void cpu_fill_avx512_bf16(struct cpu_kernels *kernels);
+void cpu_fill_amx(struct cpu_kernels *kernels);
 
 /* The kernel of a kind of panel. */
 panel_kernel cpu_panel_kernel(const struct cpu_kernels *kernels, enum panel_kind kind);

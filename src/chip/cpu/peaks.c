@@ -13,9 +13,7 @@ typedef uint64_t (*spin_function)(enum chip_rate rate, uint64_t rounds);
 static const spin_function spin_functions[DIALECT_COUNT] = {
     [DIALECT_PORTABLE] = cpu_spin_portable,
 #if defined(__x86_64__)
-    [DIALECT_AVX2] = cpu_spin_avx2,
-    [DIALECT_AVX512] = cpu_spin_avx512,
-    [DIALECT_AVX512_BF16] = cpu_spin_avx512,
+    [DIALECT_AVX2] = cpu_spin_avx2,         [DIALECT_AVX512] = cpu_spin_avx512, [DIALECT_AVX512_BF16] = cpu_spin_avx512, [DIALECT_AMX] = cpu_spin_avx512,
 #endif
 };
 

@@ -33,7 +33,7 @@ int cpu_supports(const char *profile, const struct program *program, const struc
     for (int i = 0; i < DIALECT_COUNT && !known; i++)
         known = strcmp(profile, cpu_dialects[i].name) == 0;
     if (!known)
-        return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no profile '%s'; there are avx512-bf16, avx512, avx2 and portable", profile);
+        return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no profile '%s'; there are amx, avx512-bf16, avx512, avx2, neon and portable", profile);
     if ((int)op->kind < 0 || op->kind >= OP_KIND_COUNT)
         return error_set(err, SAMPAN_EUNSUPPORTED, "the CPU chip has no operation '%s'", op_kind_name(op->kind));
     struct op_operands operands;

@@ -211,6 +211,15 @@ PANEL_KERNEL(panel_q4_k, PANEL_Q4_K)
 PANEL_KERNEL(panel_q5_k, PANEL_Q5_K)
 PANEL_KERNEL(panel_q6_k, PANEL_Q6_K)
 
+void avx512_panel(enum panel_kind kind, const struct panel_job *job)
+{
+    static const panel_kernel all[PANEL_INTEGER_COUNT] = {
+        [PANEL_Q4_0] = panel_q4_0, [PANEL_Q4_1] = panel_q4_1, [PANEL_Q5_0] = panel_q5_0, [PANEL_Q5_1] = panel_q5_1, [PANEL_Q8_0] = panel_q8_0,
+        [PANEL_Q2_K] = panel_q2_k, [PANEL_Q3_K] = panel_q3_k, [PANEL_Q4_K] = panel_q4_k, [PANEL_Q5_K] = panel_q5_k, [PANEL_Q6_K] = panel_q6_k,
+    };
+    all[kind](job);
+}
+
 void avx512_fill_panels(struct cpu_kernels *kernels)
 {
     kernels->panel_q4_0 = panel_q4_0;
