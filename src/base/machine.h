@@ -2,7 +2,7 @@
  * 64 CPUs and may use two; whoever sizes thread pools and caches asks here, and doctor prints it.
  *
  * Sources: sched_getaffinity(2); cgroup v2 cpu.max and memory.max, cgroup v1 cpu.cfs_quota_us and memory.limit_in_bytes, each along the whole path of the
- * process's own group (a limit of any ancestor binds); /proc/meminfo. */
+ * process's own group (a limit of any ancestor binds; what it holds of files that were read does not count, it can be given up); /proc/meminfo. */
 #ifndef BASE_MACHINE_H
 #define BASE_MACHINE_H
 
@@ -17,7 +17,7 @@ struct machine {
     double cpu_quota;               /* CPUs' worth of time per period granted by cgroups; 0: no quota */
     int32_t n_usable;               /* min(n_cpus, quota rounded up), at least 1: how many threads can run at once */
     uint64_t memory_total;          /* bytes: the machine's, or the cgroup's limit where that is lower; 0: unknown */
-    uint64_t memory_available;      /* bytes that may be taken now without swapping or meeting a limit; 0: unknown */
+    uint64_t memory_available;      /* bytes that may be taken now without swapping or meeting a limit; 0: unknown, 1: none */
     bool memory_limited;            /* a cgroup's limit is below the machine's memory */
     uint64_t page_bytes;
     uint64_t huge_page_bytes; /* transparent huge page size; 0: none */
@@ -26,6 +26,8 @@ struct machine {
 
 /* Never fails: what cannot be read is left at its neutral value. Reads a few small files; call it when opening, not in loops. */
 void machine_inspect(struct machine *machine);
+/* The same with /proc and /sys below `root` (tests); the affinity is this process's. */
+void machine_inspect_below(const char *root, struct machine *machine);
 
 /* Bytes of `available` that a model leaves to everything else: an eighth, 64 MiB at least. */
 uint64_t machine_memory_reserve(uint64_t available);

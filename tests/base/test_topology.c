@@ -11,53 +11,21 @@
 
 #include <cmocka.h>
 
+#include "base/support_made_root.h"
 #include "base/topology.h"
-
-static char root[64];
-
-/* Writes a file below the made-up root, with the folders it lies in. */
-static void put(const char *path, const char *text)
-{
-    char whole[512];
-    snprintf(whole, sizeof whole, "%s%s", root, path);
-    for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        assert_true(mkdir(whole, 0700) == 0 || errno == EEXIST);
-        *slash = '/';
-    }
-    FILE *file = fopen(whole, "w");
-    assert_non_null(file);
-    fprintf(file, "%s\n", text);
-    fclose(file);
-}
 
 static void put_cpu(int cpu, const char *name, const char *text)
 {
     char path[256];
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/%s", cpu, name);
-    put(path, text);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(root, sizeof root, "/tmp/topology-XXXXXX");
-    return mkdtemp(root) ? 0 : 1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    made_root_put(path, text);
 }
 
 /* Eight CPUs: four cores of two threads (0 and 4, 1 and 5, ...), two packages; this process may use 0, 1, 4 and 5. */
 static void put_machine(void)
 {
     static const char *const siblings[] = {"0,4", "1,5", "2,6", "3,7"};
-    put("/sys/devices/system/cpu/online", "0-7");
+    made_root_put("/sys/devices/system/cpu/online", "0-7");
     for (int cpu = 0; cpu < 8; cpu++) {
         put_cpu(cpu, "topology/thread_siblings_list", siblings[cpu % 4]);
         put_cpu(cpu, "topology/physical_package_id", cpu % 4 < 2 ? "0" : "1");
@@ -71,12 +39,12 @@ static void put_machine(void)
         put_cpu(cpu, "cache/index1/shared_cpu_list", cpu % 4 < 2 ? "0-1,4-5" : "2-3,6-7");
         put_cpu(cpu, "cpufreq/scaling_governor", "powersave");
     }
-    put("/sys/devices/system/node/node0/cpulist", "0-1,4-5");
-    put("/sys/devices/system/node/node0/meminfo", "Node 0 MemTotal:       1024 kB\nNode 0 MemFree:        512 kB");
-    put("/sys/devices/system/node/node2/cpulist", "2-3,6-7");
-    put("/sys/devices/system/node/node2/meminfo", "Node 2 MemTotal:       2048 kB\nNode 2 MemFree:        100 kB");
-    put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never");
-    put("/proc/meminfo", "MemTotal: 3072 kB\nSwapTotal:        400 kB\nSwapFree:         300 kB");
+    made_root_put("/sys/devices/system/node/node0/cpulist", "0-1,4-5");
+    made_root_put("/sys/devices/system/node/node0/meminfo", "Node 0 MemTotal:       1024 kB\nNode 0 MemFree:        512 kB");
+    made_root_put("/sys/devices/system/node/node2/cpulist", "2-3,6-7");
+    made_root_put("/sys/devices/system/node/node2/meminfo", "Node 2 MemTotal:       2048 kB\nNode 2 MemFree:        100 kB");
+    made_root_put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never");
+    made_root_put("/proc/meminfo", "MemTotal: 3072 kB\nSwapTotal:        400 kB\nSwapFree:         300 kB");
 }
 
 static void a_machine_is_read_as_far_as_it_may_be_used(void **state)
@@ -85,7 +53,7 @@ static void a_machine_is_read_as_far_as_it_may_be_used(void **state)
     struct machine machine = {.n_cpus = 4, .cpus = {0, 1, 4, 5}};
     struct topology topology;
     put_machine();
-    topology_inspect(root, &machine, &topology);
+    topology_inspect(made_root, &machine, &topology);
     assert_int_equal(topology.n_online, 8);
     assert_int_equal(topology.n_cores, 2);
     assert_int_equal(topology.n_packages, 1);
@@ -129,13 +97,13 @@ static void nonsense_in_its_files_is_harmless(void **state)
     struct machine machine = {.n_cpus = 2, .cpus = {0, 1}};
     struct topology topology;
     put_machine();
-    put("/sys/devices/system/cpu/online", "zero-many");
+    made_root_put("/sys/devices/system/cpu/online", "zero-many");
     put_cpu(0, "topology/thread_siblings_list", "99999999999999999999");
     put_cpu(1, "topology/physical_package_id", "-1");
     put_cpu(0, "cache/index0/size", "-5");
     put_cpu(0, "cache/index1/size", "");
-    put("/sys/kernel/mm/transparent_hugepage/enabled", "[an unlikely long word in brackets]");
-    topology_inspect(root, &machine, &topology);
+    made_root_put("/sys/kernel/mm/transparent_hugepage/enabled", "[an unlikely long word in brackets]");
+    topology_inspect(made_root, &machine, &topology);
     assert_int_equal(topology.n_online, 0);
     assert_int_equal(topology.n_cores, 0);
     assert_int_equal(topology.n_packages, 0);
@@ -159,9 +127,9 @@ static void lists_of_cpus_are_understood(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_machine_is_read_as_far_as_it_may_be_used, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_machine_is_read_as_far_as_it_may_be_used, made_root_set_up, made_root_tear_down),
         cmocka_unit_test(without_sys_and_proc_nothing_is_known),
-        cmocka_unit_test_setup_teardown(nonsense_in_its_files_is_harmless, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nonsense_in_its_files_is_harmless, made_root_set_up, made_root_tear_down),
         cmocka_unit_test(lists_of_cpus_are_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

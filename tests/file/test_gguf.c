@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 
 static struct checkpoint *open_writer(const struct gguf_writer *writer)
 {

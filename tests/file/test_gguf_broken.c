@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 
 /* A small valid file: metadata of many kinds, a tokenizer, two tensors. */
 static void write_base(struct gguf_writer *w)

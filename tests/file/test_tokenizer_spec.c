@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 
 /* A gpt2 tokenizer with the given tokens, all control tokens where `kind` is 3; without ids and flags. */
 static void begin(struct gguf_writer *writer, const char *const *tokens, const int32_t *kinds, size_t n)

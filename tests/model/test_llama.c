@@ -13,7 +13,7 @@
 
 #include "base/memory.h"
 #include "chip/chip.h"
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 #include "model/model.h"
 #include "tiny/tiny_model.h"
 

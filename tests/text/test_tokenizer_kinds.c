@@ -12,7 +12,7 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 #include "support_strings.h"
 #include "support_tokenizer_json.h"
 #include "text/detokenizer.h"

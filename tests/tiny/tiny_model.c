@@ -13,12 +13,10 @@
 
 #include "base/memory.h"
 #include "base/utf8.h"
+#include "tiny/gguf_writer.h"
 #include "tiny/random_blocks.h"
 
-#define ALIGNMENT 32
 #define FILE_LIMIT ((size_t)1 << 31)
-
-enum gguf_value { GGUF_UINT32 = 4, GGUF_INT32 = 5, GGUF_FLOAT32 = 6, GGUF_BOOL = 7, GGUF_STRING = 8, GGUF_ARRAY = 9 };
 
 static const char chat_template[] =
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are tiny.<|im_end|>\n' }}{% endif %}"
@@ -43,10 +41,9 @@ struct tiny_tensor {
 
 struct writer {
     const struct tiny_model_options *options;
-    struct buffer *out;
+    struct gguf_writer gguf;
     struct tiny_tensor *tensors;
     int32_t n_tensors;
-    uint32_t n_metadata;
 };
 
 struct tiny_model_options tiny_model_defaults(void)
@@ -72,58 +69,9 @@ struct tiny_model_options tiny_model_defaults(void)
 
 /* ---- Metadata */
 
-static void put_u32(struct buffer *out, uint32_t value)
+static void put_number(struct writer *writer, const char *key, int32_t value)
 {
-    buffer_append(out, &value, sizeof value);
-}
-
-static void put_u64(struct buffer *out, uint64_t value)
-{
-    buffer_append(out, &value, sizeof value);
-}
-
-static void put_string(struct buffer *out, const char *text)
-{
-    put_u64(out, strlen(text));
-    buffer_append(out, text, strlen(text));
-}
-
-static void put_key(struct writer *writer, const char *key, enum gguf_value type)
-{
-    put_string(writer->out, key);
-    put_u32(writer->out, (uint32_t)type);
-    writer->n_metadata++;
-}
-
-static void put_metadata_u32(struct writer *writer, const char *key, int32_t value)
-{
-    put_key(writer, key, GGUF_UINT32);
-    put_u32(writer->out, (uint32_t)value);
-}
-
-static void put_metadata_float(struct writer *writer, const char *key, float value)
-{
-    put_key(writer, key, GGUF_FLOAT32);
-    buffer_append(writer->out, &value, sizeof value);
-}
-
-static void put_metadata_bool(struct writer *writer, const char *key, bool value)
-{
-    put_key(writer, key, GGUF_BOOL);
-    buffer_append_char(writer->out, value ? 1 : 0);
-}
-
-static void put_metadata_string(struct writer *writer, const char *key, const char *value)
-{
-    put_key(writer, key, GGUF_STRING);
-    put_string(writer->out, value);
-}
-
-static void put_array(struct writer *writer, const char *key, enum gguf_value element_type, int32_t count)
-{
-    put_key(writer, key, GGUF_ARRAY);
-    put_u32(writer->out, (uint32_t)element_type);
-    put_u64(writer->out, (uint64_t)count);
+    gguf_add_integer(&writer->gguf, key, GGUF_UINT32, value);
 }
 
 /* GPT-2's alphabet: printable bytes are themselves, the others take code points from 256 on, in order. */
@@ -143,67 +91,83 @@ static void byte_token(int byte, char text[5])
     }
 }
 
-static void put_token(struct buffer *out, int32_t id)
+static void write_token(int32_t id, char text[64])
 {
     static const char *const control[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
-    char text[64];
     if (id < TINY_FIRST_BYTE)
-        snprintf(text, sizeof text, "%s", control[id]);
+        snprintf(text, 64, "%s", control[id]);
     else if (id < TINY_FIRST_MERGE)
         byte_token(id - TINY_FIRST_BYTE, text);
     else if (id < TINY_FIRST_MERGE + N_MERGES)
-        snprintf(text, sizeof text, "%s%s", merges[id - TINY_FIRST_MERGE][0], merges[id - TINY_FIRST_MERGE][1]);
+        snprintf(text, 64, "%s%s", merges[id - TINY_FIRST_MERGE][0], merges[id - TINY_FIRST_MERGE][1]);
     else
-        snprintf(text, sizeof text, "<|unused_%d|>", id);
-    put_string(out, text);
+        snprintf(text, 64, "<|unused_%d|>", id);
+}
+
+/* An array of n strings, each written by `write`. */
+static void put_strings(struct writer *writer, const char *key, int32_t n, void (*write)(int32_t index, char text[64]))
+{
+    gguf_begin_string_array(&writer->gguf, key, (size_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        char text[64];
+        write(i, text);
+        gguf_append_string(&writer->gguf, text, strlen(text));
+    }
+}
+
+static void write_merge(int32_t index, char text[64])
+{
+    snprintf(text, 64, "%s %s", merges[index][0], merges[index][1]);
+}
+
+static void put_kinds(struct writer *writer, int32_t n)
+{
+    int32_t *kinds = mem_alloc_array((size_t)n, sizeof *kinds);
+    for (int32_t id = 0; kinds && id < n; id++)
+        kinds[id] = id < TINY_FIRST_BYTE ? 3 : id < TINY_FIRST_MERGE + N_MERGES ? 1 : 5; /* control, normal, unused */
+    if (kinds)
+        gguf_add_array(&writer->gguf, "tokenizer.ggml.token_type", GGUF_INT32, kinds, (size_t)n, (size_t)n * sizeof *kinds);
+    mem_free(kinds);
 }
 
 static void put_tokenizer(struct writer *writer)
 {
+    struct gguf_writer *gguf = &writer->gguf;
     int32_t n = writer->options->n_vocabulary;
-    put_metadata_string(writer, "tokenizer.ggml.model", "gpt2");
-    put_metadata_string(writer, "tokenizer.ggml.pre", "smollm");
-    put_array(writer, "tokenizer.ggml.tokens", GGUF_STRING, n);
-    for (int32_t id = 0; id < n; id++)
-        put_token(writer->out, id);
-    put_array(writer, "tokenizer.ggml.token_type", GGUF_INT32, n);
-    for (int32_t id = 0; id < n; id++)
-        put_u32(writer->out, id < TINY_FIRST_BYTE ? 3 : id < TINY_FIRST_MERGE + N_MERGES ? 1 : 5); /* control, normal, unused */
-    put_array(writer, "tokenizer.ggml.merges", GGUF_STRING, N_MERGES);
-    for (int32_t i = 0; i < N_MERGES; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%s %s", merges[i][0], merges[i][1]);
-        put_string(writer->out, text);
-    }
-    put_metadata_u32(writer, "tokenizer.ggml.bos_token_id", TINY_IM_START);
-    put_metadata_u32(writer, "tokenizer.ggml.eos_token_id", TINY_IM_END);
-    put_metadata_u32(writer, "tokenizer.ggml.unknown_token_id", TINY_END_OF_TEXT);
-    put_metadata_u32(writer, "tokenizer.ggml.padding_token_id", TINY_IM_END);
-    put_metadata_bool(writer, "tokenizer.ggml.add_space_prefix", false);
-    put_metadata_bool(writer, "tokenizer.ggml.add_bos_token", false);
-    put_metadata_string(writer, "tokenizer.chat_template", chat_template);
+    gguf_add_string(gguf, "tokenizer.ggml.model", "gpt2");
+    gguf_add_string(gguf, "tokenizer.ggml.pre", "smollm");
+    put_strings(writer, "tokenizer.ggml.tokens", n, write_token);
+    put_kinds(writer, n);
+    put_strings(writer, "tokenizer.ggml.merges", N_MERGES, write_merge);
+    put_number(writer, "tokenizer.ggml.bos_token_id", TINY_IM_START);
+    put_number(writer, "tokenizer.ggml.eos_token_id", TINY_IM_END);
+    put_number(writer, "tokenizer.ggml.unknown_token_id", TINY_END_OF_TEXT);
+    put_number(writer, "tokenizer.ggml.padding_token_id", TINY_IM_END);
+    gguf_add_bool(gguf, "tokenizer.ggml.add_space_prefix", false);
+    gguf_add_bool(gguf, "tokenizer.ggml.add_bos_token", false);
+    gguf_add_string(gguf, "tokenizer.chat_template", chat_template);
 }
 
 static void put_metadata(struct writer *writer)
 {
     const struct tiny_model_options *options = writer->options;
-    put_metadata_string(writer, "general.architecture", "llama");
-    put_metadata_string(writer, "general.name", "tiny random model");
-    put_metadata_u32(writer, "general.quantization_version", 2);
-    put_metadata_u32(writer, "llama.block_count", options->n_layers);
-    put_metadata_u32(writer, "llama.context_length", options->context_length);
-    put_metadata_u32(writer, "llama.embedding_length", options->hidden);
-    put_metadata_u32(writer, "llama.feed_forward_length", options->feed_forward);
-    put_metadata_u32(writer, "llama.attention.head_count", options->n_heads);
-    put_metadata_u32(writer, "llama.attention.head_count_kv", options->n_kv_heads);
-    put_metadata_u32(writer, "llama.vocab_size", options->n_vocabulary);
-    put_metadata_u32(writer, "llama.rope.dimension_count", options->head_width);
+    gguf_add_string(&writer->gguf, "general.architecture", "llama");
+    gguf_add_string(&writer->gguf, "general.name", "tiny random model");
+    put_number(writer, "general.quantization_version", 2);
+    put_number(writer, "llama.block_count", options->n_layers);
+    put_number(writer, "llama.context_length", options->context_length);
+    put_number(writer, "llama.embedding_length", options->hidden);
+    put_number(writer, "llama.feed_forward_length", options->feed_forward);
+    put_number(writer, "llama.attention.head_count", options->n_heads);
+    put_number(writer, "llama.attention.head_count_kv", options->n_kv_heads);
+    put_number(writer, "llama.vocab_size", options->n_vocabulary);
+    put_number(writer, "llama.rope.dimension_count", options->head_width);
     if (options->head_width * options->n_heads != options->hidden) {
-        put_metadata_u32(writer, "llama.attention.key_length", options->head_width);
-        put_metadata_u32(writer, "llama.attention.value_length", options->head_width);
+        put_number(writer, "llama.attention.key_length", options->head_width);
+        put_number(writer, "llama.attention.value_length", options->head_width);
     }
-    put_metadata_float(writer, "llama.rope.freq_base", options->rope_theta);
-    put_metadata_float(writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    gguf_add_float(&writer->gguf, "llama.rope.freq_base", options->rope_theta);
+    gguf_add_float(&writer->gguf, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     if (options->tokenizer)
         put_tokenizer(writer);
 }
@@ -271,46 +235,14 @@ static uint64_t tensor_bytes(const struct tiny_tensor *tensor)
     return tensor_elements(tensor) / (uint64_t)row->block_elements * (uint64_t)row->block_bytes;
 }
 
-static uint64_t align_up(uint64_t value)
-{
-    return (value + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static void put_tensor_infos(struct writer *writer)
-{
-    uint64_t offset = 0;
-    for (int32_t i = 0; i < writer->n_tensors; i++) {
-        const struct tiny_tensor *tensor = &writer->tensors[i];
-        put_string(writer->out, tensor->name);
-        put_u32(writer->out, tensor->rows ? 2 : 1);
-        put_u64(writer->out, (uint64_t)tensor->columns);
-        if (tensor->rows)
-            put_u64(writer->out, (uint64_t)tensor->rows);
-        put_u32(writer->out, (uint32_t)tensor_types[tensor->type].ggml_type);
-        put_u64(writer->out, offset);
-        offset += align_up(tensor_bytes(tensor));
-    }
-}
-
-static void put_padding(struct buffer *out)
-{
-    while (out->length % ALIGNMENT && !out->failed)
-        buffer_append_char(out, '\0');
-}
-
 /* Each tensor has a random stream of its own, so that a change of one size or type leaves the others as they were. */
-static void put_tensor_data(struct writer *writer, int32_t index)
+static int put_tensor(struct writer *writer, int32_t index)
 {
     const struct tiny_tensor *tensor = &writer->tensors[index];
-    uint64_t bytes = tensor_bytes(tensor);
-    put_padding(writer->out);
-    if (buffer_reserve(writer->out, bytes + ALIGNMENT))
-        return;
-    unsigned char *data = mem_alloc(bytes);
-    if (!data) {
-        writer->out->failed = SAMPAN_ENOMEM;
-        return;
-    }
+    const uint64_t shape[] = {(uint64_t)(tensor->rows ? tensor->rows : tensor->columns), (uint64_t)tensor->columns};
+    unsigned char *data = mem_alloc(tensor_bytes(tensor));
+    if (!data)
+        return SAMPAN_ENOMEM;
     struct random random = {writer->options->seed};
     for (const char *c = tensor->name; *c; c++)
         random.state = random_u64(&random) + (unsigned char)*c;
@@ -321,8 +253,9 @@ static void put_tensor_data(struct writer *writer, int32_t index)
         value += tensor->mean;
         memcpy(data + i * 4, &value, sizeof value);
     }
-    buffer_append(writer->out, data, bytes);
+    gguf_add_tensor(&writer->gguf, tensor->name, tensor->type, tensor->rows ? 2 : 1, shape, data);
     mem_free(data);
+    return 0;
 }
 
 static int check_options(const struct tiny_model_options *options, struct error *err)
@@ -346,27 +279,22 @@ int tiny_model_build(const struct tiny_model_options *options, struct buffer *fi
     int code = check_options(options, err);
     if (code)
         return code;
-    struct writer writer = {.options = options, .out = file};
-    struct buffer metadata;
-    buffer_init(&metadata, FILE_LIMIT);
+    struct writer writer = {.options = options};
     writer.tensors = mem_zalloc_array((size_t)options->n_layers * 9 + 3, sizeof *writer.tensors);
     if (!writer.tensors)
         return error_no_memory(err, "building a tiny model");
+    gguf_writer_init(&writer.gguf, 3);
     list_tensors(&writer);
-    writer.out = &metadata;
     put_metadata(&writer);
-    writer.out = file;
-    buffer_append(file, "GGUF", 4);
-    put_u32(file, 3);
-    put_u64(file, (uint64_t)writer.n_tensors);
-    put_u64(file, writer.n_metadata);
-    buffer_append(file, metadata.data, metadata.length);
-    put_tensor_infos(&writer);
-    for (int32_t i = 0; i < writer.n_tensors; i++)
-        put_tensor_data(&writer, i);
-    put_padding(file);
-    code = metadata.failed ? metadata.failed : file->failed;
-    buffer_free(&metadata);
+    for (int32_t i = 0; !code && i < writer.n_tensors; i++)
+        code = put_tensor(&writer, i);
+    if (!code) {
+        gguf_writer_finish(&writer.gguf, file);
+        while (file->length % writer.gguf.alignment && !file->failed)
+            buffer_append_char(file, '\0');
+        code = file->failed;
+    }
+    gguf_writer_free(&writer.gguf);
     mem_free(writer.tensors);
     return code ? error_set(err, code, "building a tiny model: %s", error_code_name(code)) : 0;
 }

@@ -8,9 +8,9 @@
  *     gguf_writer_save(&writer, path);                                                                      or gguf_writer_open for a checkpoint
  *     gguf_writer_free(&writer);
  *
- * Linked into the test programs of this folder (whole tiny models for other rooms: tests/tiny). Failures of the writer itself end the test (cmocka's fail). */
-#ifndef TESTS_SUPPORT_GGUF_WRITER_H
-#define TESTS_SUPPORT_GGUF_WRITER_H
+ * Linked into every test program, as the rest of this folder is. Failures of the writer itself end the program with a line that says why. */
+#ifndef TESTS_TINY_GGUF_WRITER_H
+#define TESTS_TINY_GGUF_WRITER_H
 
 #include "base/buffer.h"
 #include "file/checkpoint.h"
@@ -51,6 +51,9 @@ void gguf_add_bool(struct gguf_writer *writer, const char *key, bool value);
 void gguf_add_string(struct gguf_writer *writer, const char *key, const char *text);
 void gguf_add_bytes(struct gguf_writer *writer, const char *key, const void *bytes, size_t length); /* a string with any bytes */
 void gguf_add_string_array(struct gguf_writer *writer, const char *key, const char *const *texts, size_t count);
+/* ... one by one: as many strings as announced follow. */
+void gguf_begin_string_array(struct gguf_writer *writer, const char *key, size_t count);
+void gguf_append_string(struct gguf_writer *writer, const char *text, size_t length);
 /* `elements` as the file has them (little endian); `bytes` all together. */
 void gguf_add_array(struct gguf_writer *writer, const char *key, enum gguf_value_type element_type, const void *elements, size_t count, size_t bytes);
 /* Anything: the type's number and the value's bytes. */

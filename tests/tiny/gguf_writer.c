@@ -1,21 +1,31 @@
-#include "file/support_gguf_writer.h"
+#include "tiny/gguf_writer.h"
 
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "base/memory.h"
 
-enum { WRITER_LIMIT = 1 << 30 };
+#define WRITER_LIMIT ((size_t)1 << 31)
+
+/* The writer's own failures end the program: a test has nothing to say about them. */
+static _Noreturn void stop(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    abort();
+}
 
 static void append(struct buffer *buffer, const void *bytes, size_t length)
 {
     if (buffer_append(buffer, bytes, length))
-        fail_msg("the GGUF writer cannot append %zu bytes", length);
+        stop("the GGUF writer cannot append %zu bytes", length);
 }
 
 static void append_u32(struct buffer *buffer, uint32_t value)
@@ -103,11 +113,21 @@ void gguf_add_array(struct gguf_writer *writer, const char *key, enum gguf_value
     append(&writer->metadata, elements, bytes);
 }
 
-void gguf_add_string_array(struct gguf_writer *writer, const char *key, const char *const *texts, size_t count)
+void gguf_begin_string_array(struct gguf_writer *writer, const char *key, size_t count)
 {
     gguf_add_array(writer, key, GGUF_STRING, NULL, count, 0);
+}
+
+void gguf_append_string(struct gguf_writer *writer, const char *text, size_t length)
+{
+    append_string(&writer->metadata, text, length);
+}
+
+void gguf_add_string_array(struct gguf_writer *writer, const char *key, const char *const *texts, size_t count)
+{
+    gguf_begin_string_array(writer, key, count);
     for (size_t i = 0; i < count; i++)
-        append_string(&writer->metadata, texts[i], strlen(texts[i]));
+        gguf_append_string(writer, texts[i], strlen(texts[i]));
 }
 
 void gguf_add_tensor_info(struct gguf_writer *writer, const char *name, size_t name_length, uint32_t n_dimensions, const uint64_t *dimensions,
@@ -130,7 +150,7 @@ void gguf_add_tensor(struct gguf_writer *writer, const char *name, enum tensor_t
             rows *= shape[i];
     }
     if (!tensor_type_bytes(type, rows, dimensions[0], &bytes))
-        fail_msg("tensor '%s' has a shape that its type cannot have", name);
+        stop("tensor '%s' has a shape that its type cannot have", name);
     pad(&writer->data, writer->alignment);
     gguf_add_tensor_info(writer, name, strlen(name), (uint32_t)n_dimensions, dimensions, (uint32_t)tensor_types[type].ggml_type, writer->data.length);
     append(&writer->data, data, (size_t)bytes);
@@ -142,7 +162,7 @@ void gguf_add_tensor_floats(struct gguf_writer *writer, const char *name, enum t
     for (int i = 0; i < n_dimensions; i++)
         n *= shape[i];
     if (!tensor_types[type].from_float || !tensor_type_bytes(type, 1, n, &bytes))
-        fail_msg("tensor '%s' cannot be quantised to %s", name, tensor_types[type].name);
+        stop("tensor '%s' cannot be quantised to %s", name, tensor_types[type].name);
     void *data = mem_alloc((size_t)bytes);
     tensor_types[type].from_float(values, data, (size_t)n);
     gguf_add_tensor(writer, name, type, n_dimensions, shape, data);
@@ -170,7 +190,7 @@ void gguf_writer_save(const struct gguf_writer *writer, const char *path)
     gguf_writer_finish(writer, &file);
     FILE *out = fopen(path, "wb");
     if (!out || fwrite(file.data, 1, file.length, out) != file.length || fclose(out))
-        fail_msg("cannot write '%s'", path);
+        stop("cannot write '%s'", path);
     buffer_free(&file);
 }
 
@@ -189,11 +209,11 @@ int open_bytes(const void *bytes, size_t length, struct checkpoint **checkpoint,
     char path[64];
     int descriptor = memfd_create("checkpoint", MFD_CLOEXEC);
     if (descriptor < 0)
-        fail_msg("memfd_create failed");
+        stop("memfd_create failed");
     for (size_t done = 0; done < length;) {
         ssize_t written = write(descriptor, (const char *)bytes + done, length - done);
         if (written <= 0)
-            fail_msg("writing to a memfd failed");
+            stop("writing to a memfd failed");
         done += (size_t)written;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
