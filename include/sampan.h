@@ -148,6 +148,8 @@ struct sampan_engine_options {
     int (*progress)(void *progress_self, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_self;
     const char *quantize; /* "q8_0", "q4_k", ...: matrices published in f32, f16 or bf16 become about this type while they load; NULL: as published */
+    int32_t no_repack; /* 1: compute from the mapped file, for models larger than memory: slower, and the file must stay as it is. If it shrinks, requests fail
+                          with SAMPAN_EIO; a change in place is not noticed. Not every chip can */
 };
 
 /* Loads the model and starts the engine; returns when it can take requests. `options` NULL: all defaults. The model outlives the engine. SAMPAN_ENOTFOUND: no

@@ -96,6 +96,7 @@ static int start_engine(sampan_engine *engine, const struct tokenizer *tokenizer
     struct executor_factory factory = local_factory_interface(engine->factory);
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of mapped files: the thread that meets it must be able to go on */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = engine_create(&factory, tokenizer, &engine_options, &engine->engine, err);
     if (!code)
@@ -139,6 +140,12 @@ static int open_parts(sampan_engine *engine, sampan_model *model, const struct s
     const struct tokenizer *tokenizer = NULL;
     int code = options->quantize ? quantize_type_from_name(options->quantize, &quantize, err) : 0;
     model_options.quantize = options->quantize ? &quantize : NULL;
+    model_options.is_mapped = options->no_repack != 0;
+    if (!code && options->no_repack) {
+        pthread_mutex_lock(&model->mutex);
+        code = checkpoint_map(model->checkpoint, err);
+        pthread_mutex_unlock(&model->mutex);
+    }
     if (!code)
         code = model_write_program(model->checkpoint, &model_options, &engine->arena, &program, err);
     if (code)

@@ -37,6 +37,7 @@ struct chip_description {
     uint64_t memory_available;     /* now */
     int32_t block_tokens;          /* preferred tokens per cache block */
     int32_t max_steps_in_flight;   /* 1: submit before wait, one at a time */
+    bool computes_from_maps;       /* weight_part.is_mapped is used where it is set: no copy in a layout of its own */
     int32_t max_top;               /* candidates per row it can return, at most STEP_MAX_TOP; 0: none */
     bool gives_hidden_rows;        /* a step may ask for WANT_HIDDEN */
     int32_t max_tokens;            /* rows of a step, where the chip sets a limit; 0: none */

@@ -182,6 +182,15 @@ static void append_type(char *types, size_t size, bool is_quantized, int stored,
              tensor_types[type].name);
 }
 
+bool program_has_maps(const struct program *program)
+{
+    for (int32_t w = 0; w < program->n_weights; w++)
+        for (int32_t p = 0; p < program->weights[w].n_parts; p++)
+            if (program->weights[w].parts[p].is_mapped)
+                return true;
+    return false;
+}
+
 void program_describe_weights(const struct program *program, char *types, size_t size, int32_t *segments)
 {
     bool used[TENSOR_TYPE_COUNT] = {false}, quantized[TENSOR_BF16 + 1][TENSOR_TYPE_COUNT] = {{false}};

@@ -49,6 +49,7 @@ struct weight_part {
     uint64_t bytes; /* as `type` */
     int64_t rows;
     int64_t columns;
+    bool is_mapped;               /* `memory` shows the published bytes in the mapped file, for a chip that computes from them as they are */
     bool is_quantized;            /* while it is read: file or memory hold stored_type (weight_part.h) */
     enum tensor_type stored_type; /* f32, f16 or bf16 */
 };
@@ -272,6 +273,8 @@ int32_t program_hidden_width(const struct program *program);
 
 /* The number of inputs of a program (see program_check); *first names one. */
 int32_t program_count_inputs(const struct program *program, int32_t *first);
+
+bool program_has_maps(const struct program *program); /* some part is_mapped */
 
 /* The types of all matrices ("q4_1+q8_0"; quantised while loading: "bf16>q4_k") and the largest number of segments: what chips put into their numerics id. */
 void program_describe_weights(const struct program *program, char *types, size_t size, int32_t *segments);

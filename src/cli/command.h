@@ -49,6 +49,7 @@ enum option_id {
     OPTION_MODEL_NAME,
     OPTION_NO_HISTORY,
     OPTION_OPS,
+    OPTION_NO_REPACK,
     OPTION_PENALTY_WINDOW,
     OPTION_PORT,
     OPTION_PRESENCE_PENALTY,
@@ -161,8 +162,13 @@ const struct command *command_find(const char *name);
     {                                                                                                                                                          \
         OPTION_QUANTIZE, "quantize", OPTION_IS_TEXT, "TYPE", "make f32, f16 and bf16 weights about this type while they load: q8_0, q4_k, ...", 0, 0, false    \
     }
+#define OPTION_ROW_NO_REPACK                                                                                                                                   \
+    {                                                                                                                                                          \
+        OPTION_NO_REPACK, "no-repack", OPTION_IS_FLAG, NULL, "compute from the mapped file, for models larger than memory (slower)", 0, 0, false               \
+    }
 #define OPTION_ROWS_ENGINE                                                                                                                                     \
-    OPTION_ROW_CHIP, OPTION_ROW_THREADS, OPTION_ROW_CONTEXT, OPTION_ROW_CACHE_MEMORY, OPTION_ROW_CACHE_TYPE, OPTION_ROW_SEGMENTS, OPTION_ROW_QUANTIZE
+    OPTION_ROW_CHIP, OPTION_ROW_THREADS, OPTION_ROW_CONTEXT, OPTION_ROW_CACHE_MEMORY, OPTION_ROW_CACHE_TYPE, OPTION_ROW_SEGMENTS, OPTION_ROW_QUANTIZE,         \
+        OPTION_ROW_NO_REPACK
 #define OPTION_ROWS_END                                                                                                                                        \
     {                                                                                                                                                          \
         .name = NULL                                                                                                                                           \

@@ -104,6 +104,7 @@ int session_open_engine(struct session *session, const struct arguments *argumen
         .cache_bytes = values[OPTION_CACHE_MEMORY].bytes,
         .cache_type = values[OPTION_CACHE_TYPE].text,
         .quantize = values[OPTION_QUANTIZE].text,
+        .no_repack = values[OPTION_NO_REPACK].count != 0,
         .progress = progress_bar_report,
         .progress_self = &bar,
     };

@@ -19,6 +19,7 @@ struct opened_checkpoint {
     struct hash_map names;    /* name -> index in view.tensors */
     struct file *file;        /* of a GGUF */
     struct hf_folder *folder; /* or the files of a folder */
+    struct file_map *maps;    /* [n_files] NULL: not mapped */
 };
 
 static const struct opened_checkpoint *opened_of(const struct checkpoint *checkpoint)
@@ -98,11 +99,54 @@ int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err
     return code;
 }
 
+static size_t count_files(const struct opened_checkpoint *opened)
+{
+    return opened->folder ? opened->folder->n_files : opened->file ? 1 : 0;
+}
+
+static const struct file *file_at(const struct opened_checkpoint *opened, size_t i)
+{
+    return opened->folder ? opened->folder->files[i] : opened->file;
+}
+
+int checkpoint_map(struct checkpoint *checkpoint, struct error *err)
+{
+    struct opened_checkpoint *opened = (struct opened_checkpoint *)(void *)checkpoint;
+    int code = 0;
+    if (opened->maps)
+        return 0;
+    size_t n = count_files(opened);
+    struct file_map *maps = mem_zalloc_array(n + 1, sizeof *maps);
+    if (!maps)
+        return error_no_memory(err, "mapping a model");
+    for (size_t i = 0; !code && i < n; i++)
+        code = file_map_open(file_at(opened, i), &maps[i], err);
+    for (size_t i = 0; code && i < n; i++)
+        file_map_close(&maps[i]);
+    if (code)
+        mem_free(maps);
+    else
+        opened->maps = maps;
+    return code;
+}
+
+const void *checkpoint_mapped_bytes(const struct checkpoint *checkpoint, const struct checkpoint_tensor *tensor)
+{
+    const struct opened_checkpoint *opened = opened_of(checkpoint);
+    for (size_t i = 0; opened->maps && i < count_files(opened); i++)
+        if (file_at(opened, i) == tensor->file)
+            return opened->maps[i].bytes + tensor->offset; /* the extent was checked when the file was opened */
+    return NULL;
+}
+
 void checkpoint_close(struct checkpoint *checkpoint)
 {
     struct opened_checkpoint *opened = (struct opened_checkpoint *)(void *)checkpoint;
     if (!opened)
         return;
+    for (size_t i = 0; opened->maps && i < count_files(opened); i++)
+        file_map_close(&opened->maps[i]);
+    mem_free(opened->maps);
     hash_map_free(&opened->keys);
     hash_map_free(&opened->names);
     arena_free(&opened->arena);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_map.h"
 #include "base/limits.h"
 #include "file/tokenizer_spec.h"
 #include "tensor/type.h"
@@ -72,6 +73,11 @@ struct checkpoint {
 /* SAMPAN_ENOTFOUND, SAMPAN_EIO, SAMPAN_EFORMAT, SAMPAN_EUNSUPPORTED, SAMPAN_ELIMIT, SAMPAN_ENOMEM; the message names path, offset, key or tensor. */
 int checkpoint_open(const char *path, struct checkpoint **checkpoint, struct error *err);
 void checkpoint_close(struct checkpoint *checkpoint); /* NULL is legal */
+
+/* Maps the files of all tensors (base/file_map.h says at which risk), once; they stay mapped until checkpoint_close. Thread: one at a time. */
+int checkpoint_map(struct checkpoint *checkpoint, struct error *err);
+/* Where a tensor's bytes are in memory; NULL: its file is not mapped. */
+const void *checkpoint_mapped_bytes(const struct checkpoint *checkpoint, const struct checkpoint_tensor *tensor);
 
 const struct checkpoint_tensor *checkpoint_find_tensor(const struct checkpoint *checkpoint, const char *name); /* NULL: absent */
 const struct metadata_value *checkpoint_find(const struct checkpoint *checkpoint, const char *key);            /* NULL: absent */

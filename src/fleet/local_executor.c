@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
+#include "base/file_map.h"
 #include "base/memory.h"
 #include "fleet/cache_sizing.h"
 
@@ -16,6 +17,8 @@
 struct local_factory {
     struct local_executor_options options; /* chip: owned copy */
     char *chip;
+    bool has_maps; /* the program has mapped weights; map_losses: file_map_losses() before the first was read */
+    uint64_t map_losses;
     _Atomic int64_t lose_after;
     pthread_mutex_t mutex; /* guards what follows: written by open, read by describe */
     bool described;
@@ -193,6 +196,9 @@ static int local_wait(struct executor *executor, uint64_t timeout_ns, struct ste
     if (local->lost)
         return error_set(err, SAMPAN_ELOST, "waiting for a step: the executor is lost; open another");
     int code = local->plan->interface->plan_wait(local->plan, timeout_ns, result, err);
+    if (!code && local->factory->has_maps && file_map_losses() != local->factory->map_losses)
+        return error_set(err, SAMPAN_EIO,
+                         "a file of the model shrank or could not be read while it was computed from (no-repack); restore it and open the model again");
     if (code == SAMPAN_ETIMEOUT && ask_health(local, err) == SAMPAN_ELOST)
         code = SAMPAN_ELOST; /* a step that will never be done */
     if (code == SAMPAN_ELOST)
@@ -225,6 +231,9 @@ static int open_plan(struct local_executor *local, struct error *err)
         return code;
     const struct chip_interface *interface = local->chip->interface;
     interface->describe(local->chip, &chip);
+    if (factory->has_maps && !chip.computes_from_maps)
+        return error_set(err, SAMPAN_EUNSUPPORTED, "computing from the mapped file (no-repack): the chip '%s' needs its weights in a layout of its own",
+                         chip.name);
     if (factory->described) /* opened again after a loss: streams are rebuilt into what they had. Only this thread writes these. */
         limits = factory->limits;
     else
@@ -288,6 +297,8 @@ int local_factory_create(const struct local_executor_options *options, struct lo
     if (!made)
         return error_no_memory(err, "making an executor");
     made->options = *options;
+    made->map_losses = file_map_losses();
+    made->has_maps = program_has_maps(options->program);
     made->options.chip = NULL;
     if (options->chip && !(made->chip = mem_strndup(options->chip, strlen(options->chip)))) {
         mem_free(made);

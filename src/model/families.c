@@ -77,7 +77,10 @@ int model_write_program(const struct checkpoint *checkpoint, const struct model_
     int status = model_find_family(checkpoint, &family, err);
     if (status)
         return status;
-    struct model_source source = {.checkpoint = checkpoint, .used = mem_zalloc(checkpoint->n_tensors), .quantize = options ? options->quantize : NULL};
+    struct model_source source = {.checkpoint = checkpoint,
+                                  .used = mem_zalloc(checkpoint->n_tensors),
+                                  .quantize = options ? options->quantize : NULL,
+                                  .is_mapped = options && options->is_mapped};
     if (!source.used)
         return error_no_memory(err, "writing a program");
     status = write_and_check(&source, family, options, arena, program, err);

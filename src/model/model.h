@@ -11,6 +11,7 @@
 
 struct model_options {
     int32_t segments;                 /* S of the split-stable sums; 0: 1 below a hidden size of 2,048, else 8 */
+    bool is_mapped;                   /* checkpoint_map was called: weights that are not quantised are computed from where they lie in the file */
     const enum tensor_type *quantize; /* matrices of f32, f16 and bf16 become about this type while they load (quantize.h); NULL: as published */
 };
 

@@ -43,6 +43,7 @@ static void quantize_part(struct model_source *source, struct weight_part *part,
     if (type == part->type || !tensor_type_bytes(type, (uint64_t)part->rows, (uint64_t)part->columns, &part->bytes))
         return;
     source->n_quantized++;
+    part->is_mapped = false;
     part->is_quantized = true;
     part->stored_type = part->type;
     part->type = type;
@@ -68,6 +69,8 @@ int model_source_get_part(struct model_source *source, const char *name, const s
         .rows = shape->role == WEIGHT_VECTOR ? 1 : shape->rows,
         .columns = shape->columns,
     };
+    part->memory = source->is_mapped ? checkpoint_mapped_bytes(source->checkpoint, tensor) : NULL;
+    part->is_mapped = part->memory != NULL;
     if (source->quantize && shape->role != WEIGHT_VECTOR)
         quantize_part(source, part, quantize_choose(*source->quantize, part->type, part->columns, shape->is_vocabulary));
     return 0;

@@ -12,6 +12,7 @@ struct model_source {
     const struct checkpoint *checkpoint;
     unsigned char *used;              /* [n_tensors] */
     const enum tensor_type *quantize; /* model_options */
+    bool is_mapped;                   /* ditto */
     int32_t n_quantized;              /* matrices so far that are */
 };
 

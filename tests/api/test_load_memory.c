@@ -161,12 +161,12 @@ static uint64_t status_bytes(const char *key)
     return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
 }
 
-static void load(const char *path, const char *quantize, struct measured *measured)
+static void load(const char *path, const char *quantize, bool no_repack, struct measured *measured)
 {
     sampan_model *model = NULL;
     sampan_engine *engine = NULL;
     struct sampan_engine_options options = {
-        .size = sizeof options, .chip = "cpu", .context = 128, .max_sequences = 1, .max_step_tokens = 16, .quantize = quantize};
+        .size = sizeof options, .chip = "cpu", .context = 128, .max_sequences = 1, .max_step_tokens = 16, .quantize = quantize, .no_repack = no_repack};
     struct sampan_engine_description description = {.size = sizeof description};
     measured->before = status_bytes("VmRSS:");
     if (sampan_model_open(path, &model) || sampan_engine_open(model, &options, &engine) || sampan_engine_describe(engine, &description)) {
@@ -180,7 +180,7 @@ static void load(const char *path, const char *quantize, struct measured *measur
     sampan_model_close(model);
 }
 
-static void check_loading(const char *path, const char *quantize, uint64_t least_weights)
+static void check_loading(const char *path, const char *quantize, bool no_repack, uint64_t least_weights)
 {
     struct measured measured = {0};
     int ends[2];
@@ -188,7 +188,7 @@ static void check_loading(const char *path, const char *quantize, uint64_t least
     pid_t child = fork();
     assert_true(child >= 0);
     if (!child) {
-        load(path, quantize, &measured);
+        load(path, quantize, no_repack, &measured);
         _exit(write(ends[1], &measured, sizeof measured) == sizeof measured ? 0 : 1);
     }
     close(ends[1]);
@@ -198,7 +198,10 @@ static void check_loading(const char *path, const char *quantize, uint64_t least
     assert_int_equal(length, sizeof measured);
     if (measured.problem[0])
         fail_msg("%s", measured.problem);
-    print_message("%s %s: weights %.1f MiB, kept %.1f MiB, peak %.1f MiB above %.1f MiB\n", strrchr(path, '/') + 1, quantize ? quantize : "as published",
+    print_message("%s %s: weights %.1f MiB, kept %.1f MiB, peak %.1f MiB above %.1f MiB\n", strrchr(path, '/') + 1,
+                  quantize    ? quantize
+                  : no_repack ? "mapped"
+                              : "as published",
                   (double)measured.weights / MIB, (double)measured.kept / MIB, (double)(measured.peak - measured.before) / MIB, (double)measured.before / MIB);
     assert_true(measured.weights >= least_weights);
     assert_true(measured.peak - measured.before >= measured.weights); /* else the measure is wrong */
@@ -214,11 +217,13 @@ static void loading_holds_no_second_copy(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(gguf, sizeof gguf, "%s/made.gguf", folder);
     make_gguf(gguf, 6);
-    check_loading(gguf, NULL, 180 * MIB);
+    check_loading(gguf, NULL, false, 180 * MIB);
+    check_loading(gguf, NULL, true, 0); /* no copy at all: a model larger than memory */
     unlink(gguf);
     make_safetensors(folder, 2);
-    check_loading(folder, NULL, 200 * MIB);
-    check_loading(folder, "q8_0", 100 * MIB);
+    check_loading(folder, NULL, false, 200 * MIB);
+    check_loading(folder, NULL, true, 0);
+    check_loading(folder, "q8_0", false, 100 * MIB);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     unlink(path);
     snprintf(path, sizeof path, "%s/config.json", folder);
@@ -232,7 +237,7 @@ static void the_default_model_loads_in_its_own_size(void **state)
     const char *path = getenv("SAMPAN_TEST_MODEL");
     if (SANITIZED || !path)
         skip();
-    check_loading(path, NULL, 80 * MIB);
+    check_loading(path, NULL, false, 80 * MIB);
 }
 
 int main(void)

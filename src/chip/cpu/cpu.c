@@ -31,6 +31,7 @@ static void cpu_describe(const struct chip *base, struct chip_description *descr
     description->block_tokens = CPU_BLOCK_TOKENS;
     description->max_steps_in_flight = 1;
     description->max_top = STEP_MAX_TOP;
+    description->computes_from_maps = true;
     description->gives_hidden_rows = true;
     description->cache_type = TENSOR_F16;
 }
@@ -50,6 +51,7 @@ static int cpu_probe(struct chip_description *descriptions, int max)
         .block_tokens = CPU_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
+        .computes_from_maps = true,
         .gives_hidden_rows = true,
         .cache_type = TENSOR_F16,
     };

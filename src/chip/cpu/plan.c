@@ -303,7 +303,10 @@ static int load_weights(struct cpu_plan *plan, const struct program *program, co
     plan->description.weight_bytes = total;
     for (int32_t i = 0; i < program->n_weights; i++) {
         struct cpu_weight *weight = &plan->weights[i];
-        weight->bytes = weight->shared_with == i ? take(&giving, (int64_t)weight->n_bytes, 1) : plan->weights[weight->shared_with].bytes;
+        if (weight->is_mapped)
+            weight->bytes = (uint8_t *)(uintptr_t)program->weights[i].parts[0].memory; /* read only, as every weight after loading */
+        else
+            weight->bytes = weight->shared_with == i ? take(&giving, (int64_t)weight->n_bytes, 1) : plan->weights[weight->shared_with].bytes;
     }
     return cpu_weights_load(program, plan->weights, plan->chip->pool, progress, err);
 }
@@ -397,8 +400,9 @@ static void write_numerics_id(struct cpu_plan *plan, const struct program *progr
     int32_t segments;
     char types[TENSOR_TYPE_COUNT * 8 + 1];
     program_describe_weights(program, types, sizeof types, &segments);
-    snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, CPU_NUMERICS_FORMAT ";weights=%s;cache=%s;segments=%d",
-             cpu_dialects[plan->chip->dialect].name, CPU_NUMERICS_GENERATION, types, tensor_types[plan->limits.cache_type].name, segments);
+    snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, CPU_NUMERICS_FORMAT ";weights=%s%s;cache=%s;segments=%d",
+             cpu_dialects[plan->chip->dialect].name, CPU_NUMERICS_GENERATION, types, program_has_maps(program) ? ";layout=published" : "",
+             tensor_types[plan->limits.cache_type].name, segments);
 }
 
 /* Everything before memory is taken: checks, and the sizes of what the program names. */

@@ -79,10 +79,11 @@ static int lay_out_one(const struct logical_weight *logical, bool rows_only, str
                                   .first_segment = logical->first_segment,
                                   .whole_segments = logical->whole_segments,
                                   .whole_columns = logical->whole_columns};
+    weight->is_mapped = logical->role != WEIGHT_VECTOR && logical->n_parts == 1 && logical->parts[0].is_mapped;
     if (logical->role == WEIGHT_VECTOR) {
         weight->layout = LAYOUT_VECTOR;
         weight->n_bytes = (uint64_t)round_up(logical->rows * logical->columns, LANES) * sizeof(float);
-    } else if (kind >= 0 && !rows_only && logical->columns % tensor_types[type].block_elements == 0 && segments_fit(logical, block)) {
+    } else if (kind >= 0 && !rows_only && !weight->is_mapped && logical->columns % tensor_types[type].block_elements == 0 && segments_fit(logical, block)) {
         weight->layout = LAYOUT_PANELS;
         weight->kind = (enum panel_kind)kind;
         weight->panel_bytes = panel_bytes(weight->kind, logical->columns);
@@ -95,6 +96,8 @@ static int lay_out_one(const struct logical_weight *logical, bool rows_only, str
             return error_set(err, SAMPAN_EINVAL, "%s: %lld columns are no whole number of %s blocks", logical->name, (long long)logical->columns,
                              tensor_types[type].name);
         weight->row_bytes = (int64_t)row_bytes;
+        if (weight->is_mapped)
+            weight->n_bytes = 0;
     }
     return 0;
 }
@@ -131,7 +134,7 @@ struct weight_estimate cpu_weight_estimate(const struct cpu_weight *weight, int3
         break;
     case LAYOUT_ROWS:
         estimate.change = WEIGHT_AS_PUBLISHED;
-        estimate.form = tensor_types[weight->type].name;
+        estimate.form = weight->is_mapped ? "rows in the mapped file" : tensor_types[weight->type].name;
         break;
     case LAYOUT_PANELS:
         estimate.change = WEIGHT_REARRANGED;
@@ -201,7 +204,7 @@ static void load_share(void *argument, int32_t worker)
         struct cpu_weight *weight = &loader->weights[i];
         const struct logical_weight *logical = &loader->program->weights[i];
         int32_t first, last;
-        if (weight->shared_with != i)
+        if (weight->shared_with != i || weight->is_mapped)
             continue;
         share_work((int32_t)count_panels(weight), worker, loader->n_workers, &first, &last);
         int64_t end = (int64_t)last * PANEL_OUTPUTS < weight->rows ? (int64_t)last * PANEL_OUTPUTS : weight->rows;
@@ -237,7 +240,8 @@ static uint64_t owned_bytes(const struct program *program, const struct cpu_weig
 {
     uint64_t total = 0, bytes;
     for (int32_t i = 0; i < program->n_weights; i++) {
-        if (weights[i].shared_with == i && tensor_type_bytes(weights[i].type, (uint64_t)weights[i].rows, (uint64_t)weights[i].columns, &bytes))
+        if (weights[i].shared_with == i && !weights[i].is_mapped &&
+            tensor_type_bytes(weights[i].type, (uint64_t)weights[i].rows, (uint64_t)weights[i].columns, &bytes))
             total += bytes;
     }
     return total;

@@ -4,6 +4,8 @@
  * (columns that are no whole blocks, segments that cut one) keeps its published rows and goes through a general path: a few rows at a time, widened to fp32.
  * An embedding and a linear over the same published part share one copy of panels; an embedding alone keeps its rows.
  *
+ * A mapped weight (weight_part.is_mapped) keeps its published rows in the file and goes through the general path, whatever its type.
+ *
  * Loading is shared out among the workers, each reading and packing its share of every weight by itself, piece by piece: the peak is the final weights and a
  * piece for each worker, and memory is first touched, so placed, by the worker that will read most of it. */
 #ifndef CHIP_CPU_WEIGHTS_H
@@ -26,8 +28,9 @@ struct cpu_weight {
     enum panel_kind kind;  /* LAYOUT_PANELS */
     enum tensor_type type; /* LAYOUT_ROWS, as published */
     int64_t rows, columns;
-    uint8_t *bytes; /* 64-byte aligned */
-    uint64_t n_bytes;
+    uint8_t *bytes;      /* 64-byte aligned; is_mapped: in the file, never written */
+    uint64_t n_bytes;    /* 0: is_mapped */
+    bool is_mapped;      /* LAYOUT_ROWS, computed from where they lie */
     int64_t row_bytes;   /* LAYOUT_ROWS */
     int64_t panel_bytes; /* LAYOUT_PANELS: of one panel */
     int32_t shared_with; /* index of the weight that owns `bytes`, or its own */

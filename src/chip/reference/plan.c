@@ -82,6 +82,8 @@ static int load_weight(struct reference_plan *plan, int32_t w, const struct prog
         return error_no_memory(err, "loading weights");
     for (int32_t p = 0; p < weight->n_parts; p++) {
         loaded->parts[p] = find_loaded(plan, w, p);
+        if (!loaded->parts[p] && weight->parts[p].is_mapped && weight->role != WEIGHT_VECTOR)
+            loaded->parts[p] = weight->parts[p].memory;
         if (loaded->parts[p])
             continue;
         unsigned char *bytes = keep_allocation(plan, mem_alloc_aligned(64, (size_t)weight->parts[p].bytes));

@@ -29,6 +29,7 @@ static void reference_describe(const struct chip *chip, struct chip_description 
         .block_tokens = REFERENCE_BLOCK_TOKENS,
         .max_steps_in_flight = 1,
         .max_top = STEP_MAX_TOP,
+        .computes_from_maps = true,
         .gives_hidden_rows = true,
         .cache_type = TENSOR_F32,
     };
