@@ -240,20 +240,29 @@ static bool add_element(struct reader *reader, json_t *array)
     return json_array_append_new(array, element) == 0 || fail_memory(reader);
 }
 
-static bool add_member(struct reader *reader, json_t *object)
+/* A member's name as a string; the colon behind it is left. */
+static json_t *read_name(struct reader *reader)
 {
     size_t start = reader->at;
     if (!take(reader, '"'))
         return fail_expected(reader, "'\"' at the beginning of a name");
     if (!read_string(reader))
-        return false;
+        return NULL;
     if (reader->scratch.length && memchr(reader->scratch.data, 0, reader->scratch.length))
         return fail_at(reader, start, SAMPAN_EFORMAT, "a NUL character in a name");
     json_t *name = make_string(reader);
+    if (name)
+        skip_space(reader);
+    return name;
+}
+
+static bool add_member(struct reader *reader, json_t *object)
+{
+    size_t start = reader->at;
+    bool added = false;
+    json_t *name = read_name(reader);
     if (!name)
         return false;
-    bool added = false;
-    skip_space(reader);
     if (json_object_get(object, json_string_value(name))) {
         char problem[96];
         snprintf(problem, sizeof problem, "duplicate name '%.60s'", json_string_value(name));
@@ -338,6 +347,70 @@ int json_parse(const char *text, size_t length, uint32_t flags, json_t **value, 
     *value = made;
     return reader.code;
 }
+
+/* ---- One member at a time. */
+
+struct members {
+    size_t limit; /* bytes of a member's text */
+    int (*take)(void *self, const char *name, const json_t *value, struct error *err);
+    void *self;
+};
+
+/* The value behind a name, handed over. The reader sees no more of the text than a member may have. */
+static bool visit_value(struct reader *reader, const struct members *members, const char *name)
+{
+    size_t whole = reader->length;
+    bool is_cut = whole - reader->at > members->limit;
+    if (is_cut)
+        reader->length = reader->at + members->limit;
+    size_t start = reader->at;
+    json_t *value = read_value(reader);
+    if (is_cut && !value && reader->at >= reader->length)
+        fail_at(reader, start, SAMPAN_ELIMIT, "a member of the object is too long");
+    reader->length = whole;
+    if (value && members->take(members->self, name, value, reader->err))
+        reader->code = reader->err ? reader->err->code : SAMPAN_EINTERNAL;
+    json_decref(value);
+    return !reader->code;
+}
+
+static bool visit_member(struct reader *reader, const struct members *members)
+{
+    skip_space(reader);
+    json_t *name = read_name(reader);
+    if (name && !take(reader, ':'))
+        fail_expected(reader, "':' after a name");
+    bool visited = name && !reader->code && visit_value(reader, members, json_string_value(name));
+    json_decref(name);
+    return visited;
+}
+
+int json_parse_members(const char *text, size_t length, size_t member_limit,
+                       int (*take_member)(void *self, const char *name, const json_t *value, struct error *err), void *self, struct error *err)
+{
+    struct error local = {0};
+    struct reader reader = {.text = text, .length = length, .err = err ? err : &local, .depth = 1};
+    struct members members = {member_limit, take_member, self};
+    buffer_init(&reader.scratch, length + 1);
+    skip_space(&reader);
+    if (!take(&reader, '{'))
+        fail_at(&reader, 0, SAMPAN_EFORMAT, "it is not a JSON object, expected an object {...}");
+    skip_space(&reader);
+    bool going = !reader.code && !take(&reader, '}');
+    while (going && visit_member(&reader, &members)) {
+        skip_space(&reader);
+        going = take(&reader, ',');
+        if (!going && !take(&reader, '}'))
+            fail_expected(&reader, "',' or '}'");
+    }
+    skip_space(&reader);
+    if (!reader.code && reader.at < length)
+        fail_expected(&reader, "the end of the text");
+    buffer_free(&reader.scratch);
+    return reader.code;
+}
+
+/* ---- Writing. */
 
 void json_append_string(struct buffer *out, const char *text, size_t length)
 {

@@ -22,6 +22,12 @@ enum json_parse_flag {
  * SAMPAN_ENOMEM. Numbers without fraction and exponent are integers and must fit 64 bits, others are reals. */
 int json_parse(const char *text, size_t length, uint32_t flags, json_t **value, struct error *err);
 
+/* The members of an object one by one, in the order of the text, so that a long text never stands in memory as values (jansson takes up to forty bytes for
+ * one): `take` gets each name and value, which is released behind it; a non-zero return, with its error in err, ends the reading and is returned. Equal
+ * names are left to `take` to refuse. A member of more than member_limit bytes is SAMPAN_ELIMIT; other errors as json_parse. */
+int json_parse_members(const char *text, size_t length, size_t member_limit, int (*take)(void *self, const char *name, const json_t *value, struct error *err),
+                       void *self, struct error *err);
+
 /* Appends a quoted string; what is not UTF-8 becomes U+FFFD. A failure stays in the buffer. */
 void json_append_string(struct buffer *out, const char *text, size_t length);
 

@@ -18,6 +18,7 @@
 #define LIMIT_CONFIG_FILE (4u << 20)         /* bytes of config.json or generation_config.json; published: below 100 kB */
 #define LIMIT_CONFIG_DEPTH 8                 /* objects and arrays in one another; published: 5 */
 #define LIMIT_SAFETENSORS_HEADER (32u << 20) /* bytes; 100,000 tensors in one file need 12 MB */
+#define LIMIT_SAFETENSORS_MEMBER (4u << 20) /* bytes of one entry of it; some training tools write a megabyte of comments */
 #define LIMIT_SHARD_INDEX (64u << 20)        /* bytes of model.safetensors.index.json; the largest published has some 10 MB */
 #define LIMIT_SHARDS 512                     /* files of one model; published: below 200 */
 

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+#include "base/hash_map.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "file/header_reader.h"
-#include "file/json_text.h"
 #include "file/recognise.h"
 
 enum { LENGTH_BYTES = 8 };
@@ -109,11 +111,12 @@ static int read_tensor(const char *name, const json_t *json, const struct file *
 }
 
 /* Free text by whoever wrote the file ({"format": "pt"}); only its form is checked. */
-static int check_comment(json_t *json, struct error *err)
+static int check_comment(const json_t *json, struct error *err)
 {
-    for (void *at = json_object_iter(json); at; at = json_object_iter_next(json, at))
-        if (!json_is_string(json_object_iter_value(at)))
-            return error_set(err, SAMPAN_EFORMAT, "'__metadata__' has a value that is no string");
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value) if (!json_is_string(value)) return error_set(err, SAMPAN_EFORMAT,
+                                                                                                 "'__metadata__' has a value that is no string");
     return json_is_object(json) ? 0 : error_set(err, SAMPAN_EFORMAT, "'__metadata__' is no object");
 }
 
@@ -155,28 +158,74 @@ static int check_extents(const struct file *file, uint64_t data_start, const str
     return code;
 }
 
-static int read_header(const struct file *file, uint64_t data_start, json_t *header, struct arena *arena, struct safetensors *safetensors, struct error *err)
+/* While the header is read, member by member. */
+struct header_reading {
+    const struct file *file;
+    uint64_t data_start;
+    struct arena *arena;
+    struct buffer tensors; /* struct checkpoint_tensor, so far */
+    struct hash_map names;
+    bool has_comment;
+    bool is_refused; /* what the JSON says is wrong, not the JSON */
+};
+
+static int add_member(struct header_reading *reading, const char *name, const json_t *value, struct error *err)
 {
-    size_t n = json_object_size(header);
-    json_t *comment = json_object_get(header, "__metadata__");
-    if (n > LIMIT_TENSORS)
-        return error_set(err, SAMPAN_ELIMIT, "it has %zu tensors, expected at most %d", n, LIMIT_TENSORS);
-    int code = comment ? check_comment(comment, err) : 0;
+    struct checkpoint_tensor tensor = {0};
+    bool existed = false;
+    if (strcmp(name, "__metadata__") == 0) {
+        if (reading->has_comment)
+            return error_set(err, SAMPAN_EFORMAT, "duplicate name '__metadata__'");
+        reading->has_comment = true;
+        return check_comment(value, err);
+    }
+    int code = read_tensor(name, value, reading->file, reading->data_start, reading->arena, &tensor, err);
     if (code)
         return code;
-    safetensors->tensors = arena_alloc_array(arena, n + 1, sizeof *safetensors->tensors); /* never empty */
+    if (hash_map_put(&reading->names, tensor.name, strlen(tensor.name), 0, &existed))
+        return error_no_memory(err, "reading tensor infos");
+    if (existed)
+        return error_set(err, SAMPAN_EFORMAT, "duplicate name: tensor '%s' is there twice", name);
+    code = buffer_append(&reading->tensors, &tensor, sizeof tensor);
+    if (code == SAMPAN_ELIMIT)
+        return error_set(err, SAMPAN_ELIMIT, "it has more than %d tensors", LIMIT_TENSORS);
+    return code ? error_no_memory(err, "reading tensor infos") : 0;
+}
+
+static int take_member(void *self, const char *name, const json_t *value, struct error *err)
+{
+    struct header_reading *reading = self;
+    int code = add_member(reading, name, value, err);
+    reading->is_refused = code != 0;
+    return code;
+}
+
+static int keep_tensors(const struct header_reading *reading, struct safetensors *safetensors, struct error *err)
+{
+    size_t n = reading->tensors.length / sizeof *safetensors->tensors;
+    safetensors->tensors = arena_alloc_array(reading->arena, n + 1, sizeof *safetensors->tensors); /* never empty */
     if (!safetensors->tensors)
-        return header_arena_failed(arena, n * sizeof *safetensors->tensors, "reading tensor infos", err);
-    for (void *at = json_object_iter(header); at; at = json_object_iter_next(header, at)) {
-        const json_t *value = json_object_iter_value(at);
-        if (value == comment)
-            continue;
-        code = read_tensor(json_object_iter_key(at), value, file, data_start, arena, &safetensors->tensors[safetensors->n_tensors], err);
-        if (code)
-            return code;
-        safetensors->n_tensors++;
-    }
-    return check_extents(file, data_start, safetensors, err);
+        return header_arena_failed(reading->arena, n * sizeof *safetensors->tensors, "reading tensor infos", err);
+    if (n)
+        memcpy(safetensors->tensors, reading->tensors.data, reading->tensors.length);
+    safetensors->n_tensors = n;
+    return 0;
+}
+
+static int read_header(const struct file *file, const char *text, uint64_t length, struct arena *arena, struct safetensors *safetensors, struct error *err)
+{
+    struct header_reading reading = {.file = file, .data_start = LENGTH_BYTES + length, .arena = arena};
+    buffer_init(&reading.tensors, LIMIT_TENSORS * sizeof(struct checkpoint_tensor));
+    int code = json_parse_members(text, (size_t)length, LIMIT_SAFETENSORS_MEMBER, take_member, &reading, err);
+    if (code && !reading.is_refused)
+        error_prefix(err, code == SAMPAN_EFORMAT ? "the header: broken JSON" : "the header");
+    if (!code)
+        code = keep_tensors(&reading, safetensors, err);
+    if (!code)
+        code = check_extents(file, reading.data_start, safetensors, err);
+    buffer_free(&reading.tensors);
+    hash_map_free(&reading.names);
+    return code;
 }
 
 /* The header's text, freed with mem_free. */
@@ -202,23 +251,18 @@ static int load_header(const struct file *file, char **text, uint64_t *length, s
 
 int safetensors_parse(const struct file *file, struct arena *arena, struct safetensors *safetensors, struct error *err)
 {
+    struct error local = {0};
     char *text = NULL;
     uint64_t length;
-    json_t *header = NULL;
+    err = err ? err : &local;
     *safetensors = (struct safetensors){0};
     int code = recognise_safetensors(file, err);
     if (!code)
         code = load_header(file, &text, &length, err);
     if (!code && (length == 0 || *text != '{'))
         code = error_set(err, SAMPAN_EFORMAT, "the header does not begin with '{': this is no safetensors file, or a damaged one");
-    if (!code) {
-        code = json_text_parse(text, (size_t)length, JSON_TEXT_STRICT, &header, err);
-        if (code)
-            error_prefix(err, "the header");
-    }
-    mem_free(text);
     if (!code)
-        code = read_header(file, LENGTH_BYTES + length, header, arena, safetensors, err);
-    json_decref(header);
+        code = read_header(file, text, length, arena, safetensors, err);
+    mem_free(text);
     return code;
 }

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/memory.h"
 
 static void right_texts_are_read(void **state)
 {
@@ -171,6 +172,88 @@ static void written_strings_are_read_as_they_were(void **state)
     buffer_free(&out);
 }
 
+/* ---- one member at a time ---- */
+
+struct visit {
+    char text[256];
+    int stop_at; /* member at which `take` refuses, -1: never */
+    int n;
+};
+
+static int take_member(void *self, const char *name, const json_t *value, struct error *err)
+{
+    struct visit *visit = self;
+    if (visit->n == visit->stop_at)
+        return error_set(err, SAMPAN_EBUSY, "enough at '%s'", name);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    size_t length = strlen(visit->text);
+    snprintf(visit->text + length, sizeof visit->text - length, "%s=%s;", name, text);
+    free(text);
+    visit->n++;
+    return 0;
+}
+
+static void members_come_one_by_one_in_their_order(void **state)
+{
+    (void)state;
+    static const char text[] = " {\"b\": [1, {\"x\": 2}], \"a\" : \"s\" ,\"b\":null} ";
+    struct visit visit = {.stop_at = -1};
+    assert_int_equal(json_parse_members(text, strlen(text), 100, take_member, &visit, NULL), 0);
+    assert_string_equal(visit.text, "b=[1,{\"x\":2}];a=\"s\";b=null;"); /* equal names are the caller's to refuse */
+    struct error err = {0};
+    visit = (struct visit){.stop_at = 1};
+    assert_int_equal(json_parse_members(text, strlen(text), 100, take_member, &visit, &err), SAMPAN_EBUSY);
+    assert_string_equal(err.message, "enough at 'a'");
+    visit = (struct visit){.stop_at = -1};
+    assert_int_equal(json_parse_members("{}", 2, 100, take_member, &visit, NULL), 0);
+    assert_int_equal(visit.n, 0);
+}
+
+static void a_member_that_is_wrong_or_too_long_ends_the_reading(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int code;
+        const char *saying;
+    } rows[] = {
+        {"", SAMPAN_EFORMAT, "not a JSON object"},
+        {"[1]", SAMPAN_EFORMAT, "not a JSON object"},
+        {"{", SAMPAN_EFORMAT, "at the beginning of a name"},
+        {"{\"a\"", SAMPAN_EFORMAT, "':' after a name"},
+        {"{\"a\": }", SAMPAN_EFORMAT, "expected a value"},
+        {"{\"a\": 1", SAMPAN_EFORMAT, "',' or '}'"},
+        {"{\"a\": 1,}", SAMPAN_EFORMAT, "at the beginning of a name"},
+        {"{\"a\": 1} 2", SAMPAN_EFORMAT, "the end of the text"},
+        {"{\"a\\u0000\": 1}", SAMPAN_EFORMAT, "NUL"},
+        {"{\"a\": {\"x\": 1, \"x\": 2}}", SAMPAN_EFORMAT, "duplicate name 'x'"},
+        {"{\"a\": [1,2,3,4,5,6,7,8,9,10]}", 0, NULL},
+        {"{\"a\": [1,2,3,4,5,6,7,8,9,10,11,12,13]}", SAMPAN_ELIMIT, "column 6: a member of the object is too long"},
+        {"{\"a\": \"0123456789012345678901234567890123456789\"}", SAMPAN_ELIMIT, "too long"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct visit visit = {.stop_at = -1};
+        struct error err = {0};
+        int code = json_parse_members(rows[i].text, strlen(rows[i].text), 30, take_member, &visit, &err);
+        if (code != rows[i].code || (code && !strstr(err.message, rows[i].saying)))
+            fail_msg("%s: code %d, '%s', expected %d, '%s'", rows[i].text, code, err.message, rows[i].code, rows[i].saying ? rows[i].saying : "");
+    }
+}
+
+static void memory_may_run_out_at_any_member(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\": [1, \"xyz\", {\"b\": 2.5}], \"c\": \"d\"}";
+    int code = SAMPAN_ENOMEM;
+    for (int64_t n = 0; code; n++) {
+        struct visit visit = {.stop_at = -1};
+        mem_fail_after(n);
+        code = json_parse_members(text, strlen(text), 100, take_member, &visit, NULL);
+        mem_fail_after(-1);
+        assert_true(!code || code == SAMPAN_ENOMEM);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +262,9 @@ int main(void)
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(damaged_texts_are_judged_as_jansson_does),
         cmocka_unit_test(written_strings_are_read_as_they_were),
+        cmocka_unit_test(members_come_one_by_one_in_their_order),
+        cmocka_unit_test(a_member_that_is_wrong_or_too_long_ends_the_reading),
+        cmocka_unit_test(memory_may_run_out_at_any_member),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

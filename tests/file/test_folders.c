@@ -197,6 +197,8 @@ static void lying_headers_are_refused(void **state)
         {"{" TENSOR("a", "F16", "[3]", 0, 6) "}", 6, 0, NULL}, /* data at an odd offset: the format promises no alignment */
         {"{" TENSOR("a", "F32", "[]", 0, 4) "}   ", 4, 0, NULL},
         {"{\"__metadata__\": {\"format\": \"pt\"}, " TENSOR("a", "I32", "[1]", 0, 4) "}", 4, 0, NULL},
+        {"{\"__metadata__\": {}, \"__metadata__\": {}}", 0, SAMPAN_EFORMAT, "duplicate name"},
+        {"{" TENSOR("a", "I32", "[1]", 0, 4) ", " TENSOR("a", "I32", "[1]", 4, 8) "}", 8, SAMPAN_EFORMAT, "duplicate name: tensor 'a'"},
         {"{" TENSOR("b", "F32", "[1]", 4, 8) ", " TENSOR("a", "F32", "[1]", 0, 4) "}", 8, 0, NULL},
         {"", 24, SAMPAN_EFORMAT, "does not begin with '{'"},
         {" {}", 0, SAMPAN_EFORMAT, "does not begin with '{'"},

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "chip/ascend/plan.h"
 #include "chip/ascend/quantize.h"
+#include "chip/weight_part.h"
 #include "tensor/half.h"
 
 #define PIECE_BYTES ((uint64_t)4 << 20) /* of published bytes read at once, at least one row */
@@ -100,19 +101,13 @@ static int send_rows(struct loader *loader, struct device_weight *weight, const 
 {
     struct ascend_plan *plan = loader->plan;
     uint64_t row_bytes = part->bytes / (uint64_t)part->rows, length = (uint64_t)n * row_bytes;
-    const unsigned char *bytes = (const unsigned char *)part->memory + (part->file ? 0 : (uint64_t)first * row_bytes);
-    if (part->file) {
-        int status = file_read(part->file, part->offset + (uint64_t)first * row_bytes, loader->published, (size_t)length, loader->err);
-        if (status) {
-            error_prefix(loader->err, "reading tensor '%s'", part->name);
-            return status;
-        }
-        bytes = loader->published;
-    }
-    convert_rows(loader, weight, part, bytes, n, error);
+    int status = weight_part_read(part, first, n, loader->published, loader->err);
+    if (status)
+        return status;
+    convert_rows(loader, weight, part, loader->published, n, error);
     bool is_vector = weight->form == FORM_VECTOR || weight->form == FORM_VECTOR32;
     uint64_t size = element_bytes(plan, weight), at = (uint64_t)to * (is_vector ? 1 : (uint64_t)weight->columns) * size;
-    int status = ascend_upload(plan->chip, (char *)weight->data + at, loader->out, (uint64_t)n * (uint64_t)part->columns * size, part->name, loader->err);
+    status = ascend_upload(plan->chip, (char *)weight->data + at, loader->out, (uint64_t)n * (uint64_t)part->columns * size, part->name, loader->err);
     if (!status && weight->form == FORM_INT8)
         status = ascend_upload(plan->chip, (float *)weight->scales + to, loader->scales, (uint64_t)n * sizeof(float), part->name, loader->err);
     loader->done += length;
