@@ -178,6 +178,8 @@ int64_t element_at(const struct tensor *tensor, int64_t logical)
 
 void floats_from(aclDataType type, const unsigned char *from, int64_t count, float *to)
 {
+    if (count <= 0)
+        return; /* an empty tensor may have no address */
     if (type == ACL_FLOAT) {
         memcpy(to, from, (size_t)count * sizeof *to);
     } else if (type == ACL_BF16) {
@@ -221,7 +223,7 @@ void floats_store(const struct tensor *tensor, const float *values)
 {
     int64_t count = tensor_count(tensor);
     bool contiguous = tensor_is_contiguous(tensor);
-    if (contiguous && tensor->type == ACL_FLOAT) {
+    if (count && contiguous && tensor->type == ACL_FLOAT) {
         memcpy(tensor->data + (size_t)tensor->offset * sizeof *values, values, (size_t)count * sizeof *values);
         return;
     }

@@ -119,6 +119,7 @@ void call_describe(const struct call *call, char *text, size_t size);
 double call_time_ns(const struct call *call);
 
 /* tensor.c */
+int64_t tensor_end(const struct tensor *tensor, unsigned back); /* the dimension so many from the end, 1 the last; 1 where there is none */
 int64_t tensor_count(const struct tensor *tensor);
 size_t type_size(aclDataType type); /* bytes; 1 for int4, of which two lie in a byte: see type_bits */
 int type_bits(aclDataType type);

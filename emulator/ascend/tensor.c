@@ -104,6 +104,11 @@ uint64_t tensor_bytes(const struct tensor *tensor)
     return (uint64_t)((last + 1) * type_bits(tensor->type) + 7) / 8;
 }
 
+int64_t tensor_end(const struct tensor *tensor, unsigned back)
+{
+    return back <= tensor->n_dims ? tensor->dims[tensor->n_dims - back] : 1;
+}
+
 struct tensor tensor_as_int4(const struct tensor *tensor)
 {
     struct tensor view = *tensor;
@@ -139,6 +144,13 @@ int check_type(const struct tensor *tensor, const char *name, const char *types)
                : fail(ACLNN_PARAM_INVALID, "%s is %s; %s takes %s", name, type_name(tensor->type), emulator_settings()->soc.name, types);
 }
 
+#define MAX_ELEMENTS ((int64_t)1 << 48)
+
+static bool elements_grow(int64_t *elements, int64_t dimension)
+{
+    return !__builtin_mul_overflow(*elements, dimension ? dimension : 1, elements) && *elements <= MAX_ELEMENTS;
+}
+
 static bool fill_tensor(struct tensor *tensor, const int64_t *dims, uint64_t n_dims, aclDataType type, const int64_t *strides, int64_t offset, aclFormat format,
                         const int64_t *storage, uint64_t n_storage, void *data)
 {
@@ -154,16 +166,30 @@ static bool fill_tensor(struct tensor *tensor, const int64_t *dims, uint64_t n_d
                               .format = format,
                               .offset = offset,
                               .address = (uint64_t)(uintptr_t)data};
-    int64_t stride = 1;
+    int64_t stride = 1, elements = 1, extent = offset;
     for (unsigned i = (unsigned)n_dims; i-- > 0;) {
         tensor->dims[i] = dims[i];
         tensor->strides[i] = strides ? strides[i] : stride;
-        stride *= dims[i];
         if (dims[i] < 0 || tensor->strides[i] < 0) {
             fail(ACLNN_PARAM_INVALID, "dimension %u is %lld with stride %lld; neither may be negative", i, (long long)dims[i], (long long)tensor->strides[i]);
             return false;
         }
+        int64_t reach = 0;
+        if (!elements_grow(&elements, dims[i]) || tensor->strides[i] > MAX_ELEMENTS ||
+            __builtin_mul_overflow(dims[i] ? dims[i] - 1 : 0, tensor->strides[i], &reach) || __builtin_add_overflow(extent, reach, &extent) ||
+            extent > MAX_ELEMENTS) {
+            fail(ACLNN_PARAM_INVALID, "dimension %u is %lld with stride %lld: the tensor would reach beyond 2^48 elements", i, (long long)dims[i],
+                 (long long)tensor->strides[i]);
+            return false;
+        }
+        stride *= dims[i];
     }
+    int64_t stored = 1;
+    for (unsigned i = 0; i < n_storage; i++)
+        if (storage[i] < 0 || !elements_grow(&stored, storage[i])) {
+            fail(ACLNN_PARAM_INVALID, "storage dimension %u is %lld: negative, or beyond 2^48 elements", i, (long long)storage[i]);
+            return false;
+        }
     if (n_storage)
         memcpy(tensor->storage, storage, n_storage * sizeof *storage);
     if (offset < 0)

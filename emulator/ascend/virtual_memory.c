@@ -119,7 +119,7 @@ EXPORT aclError aclrtMallocPhysical(aclrtDrvMemHandle *handle, size_t size, cons
 {
     ENTER();
     struct context *context;
-    uint64_t granularity;
+    uint64_t granularity = 0;
     int result = runtime_check(&context);
     if (!result)
         result = check_property(property, &granularity);

@@ -72,7 +72,7 @@ static int load_row(const struct attention *a, const struct tensor *t, int64_t w
 /* What the fixed triangle says about a key this far behind (<= 0) or ahead (> 0) of the diagonal. Its contents count: a zeroed one hides nothing. */
 static bool triangle_hides(const struct tensor *triangle, int64_t ahead, int64_t query)
 {
-    int64_t side = triangle->dims[triangle->n_dims - 1], row = query % side, column = row + ahead;
+    int64_t side = tensor_end(triangle, 1), row = query % side, column = row + ahead;
     if (ahead <= -side || ahead >= side)
         return ahead > 0;
     if (column < 0)

@@ -466,7 +466,7 @@ static int check_lse(const struct attention *a, const struct call *call)
 
 int attention_check(struct call *call)
 {
-    struct attention a;
+    struct attention a = {0};
     int result = check_types(call);
     if (!result)
         result = check_absent(call);

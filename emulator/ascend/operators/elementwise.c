@@ -284,7 +284,7 @@ static int check_swiglu(struct call *call)
         result = fail(ACLNN_PARAM_INVALID, "out must have half of x's (even) size %lld along dim %lld, and the same shape otherwise", (long long)x->dims[dim],
                       (long long)dim);
     bool aligned = !result && emulator_settings()->soc.family == SOC_310P
-                       ? tensor_count(out) && out->dims[out->n_dims - 1] * (int64_t)type_size(out->type) % 64 == 0
+                       ? tensor_count(out) && tensor_end(out, 1) * (int64_t)type_size(out->type) % 64 == 0
                        : true;
     return result || aligned ? result
                              : fail(ACLNN_INNER_TILING, "%s takes no empty tensors and last dimensions of whole 64 bytes", emulator_settings()->soc.name);

@@ -46,7 +46,7 @@ static struct tensor weight_of(const struct grouped *g, int64_t e, int64_t *star
     if (!g->single || g->weight->count > 1)
         return tensor_as_int4(&g->weight->tensors[e]);
     struct tensor w = tensor_as_int4(&g->weight->tensors[0]);
-    int64_t c0 = 256 / type_bits(w.type), k = w.dims[w.n_dims - 2], n = w.dims[w.n_dims - 1];
+    int64_t c0 = 256 / type_bits(w.type), k = tensor_end(&w, 2), n = tensor_end(&w, 1);
     *start = w.format != ACL_FORMAT_FRACTAL_NZ        ? e * w.strides[0]
              : matrix_is_physical(&w)                 ? e * w.strides[0]
              : w.strides[w.n_dims - 1] == 1 || k == 1 ? e * matrix_nz_elements(w.type, k, n)
@@ -71,7 +71,7 @@ static float listed(const struct value *list, const struct grouped *g, int64_t e
         return otherwise;
     bool joined = g->single && list->count == 1;
     const struct tensor *t = &list->tensors[joined ? 0 : e];
-    int64_t n = t->dims[t->n_dims - 1], groups = t->n_dims >= (joined ? 3u : 2u) ? t->dims[t->n_dims - 2] : 1,
+    int64_t n = tensor_end(t, 1), groups = t->n_dims >= (joined ? 3u : 2u) ? tensor_end(t, 2) : 1,
             at = ((joined ? e : 0) * groups + group) * n + column;
     int64_t element = element_at(t, tensor_count(t) == 1 ? 0 : at);
     return t->type == ACL_UINT64 || t->type == ACL_INT64 ? scale_unpack((uint64_t)element_whole(t, element)) : (float)element_load(t, element);
@@ -82,7 +82,7 @@ static int64_t groups_of_rows(const struct value *list, const struct grouped *g)
     if (!list)
         return 1;
     const struct tensor *t = &list->tensors[0];
-    return t->n_dims >= (g->single && list->count == 1 ? 3u : 2u) ? t->dims[t->n_dims - 2] : 1;
+    return t->n_dims >= (g->single && list->count == 1 ? 3u : 2u) ? tensor_end(t, 2) : 1;
 }
 
 static const struct legal_group {
@@ -126,7 +126,7 @@ static int check_one(const struct grouped *g, int64_t e)
     const struct value *wide[4] = {g->bias, g->scale, g->anti_scale, g->anti_offset};
     for (int i = 0; i < 4; i++) {
         const struct tensor *t = !wide[i] ? NULL : &wide[i]->tensors[g->single && wide[i]->count == 1 ? 0 : e];
-        if (t && (t->dims[t->n_dims - 1] != p.n || (g->single && wide[i]->count == 1 && (t->n_dims < 2 || t->dims[0] != g->groups))))
+        if (t && (tensor_end(t, 1) != p.n || (g->single && wide[i]->count == 1 && (t->n_dims < 2 || t->dims[0] != g->groups))))
             return fail(ACLNN_PARAM_INVALID, "%s must be [E,n] (antiquant also [E,G,n]) with E=%lld and n=%lld", wide[i]->name, (long long)g->groups,
                         (long long)p.n);
     }

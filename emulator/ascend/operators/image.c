@@ -172,9 +172,9 @@ static int check_windows(struct call *call)
         result = fail(ACLNN_PARAM_INVALID, "self is %s, out is %s", type_name(self->type), type_name(out->type));
     bool fits = !result && read_windows(call, a);
     if (fits && call->row->detail == WINDOW_PATCHES) {
-        int64_t channels = self->dims[self->n_dims - 3], batches = self->n_dims == 4 ? self->dims[0] : 1;
+        int64_t channels = tensor_end(self, 3), batches = self->n_dims == 4 ? self->dims[0] : 1;
         fits = out->n_dims == self->n_dims - 1 && tensor_count(out) == batches * channels * a[0].kernel * a[1].kernel * a[0].out * a[1].out &&
-               out->dims[out->n_dims - 1] == a[0].out * a[1].out;
+               tensor_end(out, 1) == a[0].out * a[1].out;
     }
     if (!result && call->row->detail == WINDOW_MAX && call_integer(call, "autoPad"))
         return fail(ACLNN_PARAM_INVALID, "autoPad is %lld; 0 is expected", (long long)call_integer(call, "autoPad"));

@@ -199,6 +199,7 @@ static struct tensor slice_of(const struct call *call, bool *good)
         return view;
     dim += dim < 0 ? view.n_dims : 0;
     int64_t size = view.dims[dim], start = call_integer(call, "start"), end = call_integer(call, "end");
+    step = step > size ? size + 1 : step;
     start = start < 0 ? start + size : start;
     end = end < 0 ? end + size : end;
     start = start < 0 ? 0 : start > size ? size : start;

@@ -89,7 +89,7 @@ static void right_sizes(const struct tensor *b, const struct tensor *out, bool t
     if (matrix_is_physical(b)) {
         p->n = dim_from_end(out, 1);
         int64_t rows = transposed ? p->n : p->k, columns = transposed ? p->k : p->n, c0 = c0_of(b->type);
-        bool holds = b->dims[b->n_dims - 3] == (rows + 15) / 16 && b->dims[b->n_dims - 4] == (columns + c0 - 1) / c0;
+        bool holds = tensor_end(b, 3) == (rows + 15) / 16 && tensor_end(b, 4) == (columns + c0 - 1) / c0;
         *k = holds ? p->k : -1;
         return;
     }
@@ -119,7 +119,7 @@ struct product product_of(const struct tensor *a, const struct tensor *b, const 
     if (p.fits && a->n_dims >= 2)
         p.fits = out->dims[p.n_batch] == p.m;
     if (p.fits && b->n_dims >= 2)
-        p.fits = out->dims[out->n_dims - 1] == p.n;
+        p.fits = tensor_end(out, 1) == p.n;
     return p;
 }
 

@@ -44,8 +44,8 @@ static int check_gating(struct call *call)
         result = fail(ACLNN_INNER_TILING, "x must be (rows, experts) with up to 2,048 experts in groupCount %lld equal groups (each rounded up to 32)",
                       (long long)groups);
     if (!result && (kept < 1 || kept > groups || k < 1 || k > experts / groups * kept || mode < 0 || mode > 1 || (mode == 1 && experts / groups < 2)))
-        result = fail(ACLNN_INNER_TILING, "k is %lld, kGroup %lld, groupSelectMode %lld: up to %lld experts of the kept groups are there", (long long)k,
-                      (long long)kept, (long long)mode, (long long)(experts / (groups ? groups : 1) * kept));
+        result = fail(ACLNN_INNER_TILING, "k is %lld, kGroup %lld, groupSelectMode %lld: k up to kGroup groups of %lld experts is expected", (long long)k,
+                      (long long)kept, (long long)mode, (long long)(experts / (groups ? groups : 1)));
     if (!result && (call_integer(call, "renorm") || norm < 0 || norm > 1))
         result = fail(ACLNN_INNER_TILING, "renorm must be 0, normType 0 (softmax) or 1 (sigmoid)");
     if (!result && (y->n_dims != 2 || y->dims[0] != x->dims[0] || y->dims[1] != k || !tensor_same_shape(y, ids) || (bias && tensor_count(bias) != experts)))
@@ -120,10 +120,10 @@ static int check_gating_softmax(struct call *call)
     int result = check_type(x, "x", "f16 bf16 f32");
     if (!result && (y->type != x->type || ids->type != ACL_INT32 || (rows && rows->type != ACL_INT32) || (finished && finished->type != ACL_BOOL)))
         result = fail(ACLNN_PARAM_INVALID, "yOut must be of x's type, expertIdxOut and rowIdxOut i32, finished bool");
-    if (!result && (x->n_dims < 2 || k < 1 || k > 1024 || k > x->dims[x->n_dims - 1] || renorm < 0 || renorm > 1))
+    if (!result && (x->n_dims < 2 || k < 1 || k > 1024 || k > tensor_end(x, 1) || renorm < 0 || renorm > 1))
         result = fail(ACLNN_PARAM_INVALID, "k is %lld and renorm %lld: 1 to 1,024 and at most the experts, and 0 or 1 are expected", (long long)k,
                       (long long)renorm);
-    int64_t experts = !result ? x->dims[x->n_dims - 1] : 1, n = experts ? tensor_count(x) / experts : 0;
+    int64_t experts = !result ? tensor_end(x, 1) : 1, n = experts ? tensor_count(x) / experts : 0;
     if (!result &&
         (tensor_count(y) != n * k || tensor_count(ids) != n * k || (rows && tensor_count(rows) != n * k) || (finished && tensor_count(finished) != n)))
         result = fail(ACLNN_PARAM_INVALID, "the outputs must have rows x k elements, finished one for each row");
@@ -136,7 +136,7 @@ static int compute_gating_softmax(struct call *call)
 {
     const struct tensor *x = call_tensor(call, "x"), *finished = call_tensor(call, "finishedOptional"), *y = call_tensor(call, "yOut");
     const struct tensor *ids = call_tensor(call, "expertIdxOut"), *row_ids = call_tensor(call, "rowIdxOut");
-    int64_t experts = x->dims[x->n_dims - 1], rows = experts ? tensor_count(x) / experts : 0, k = call_integer(call, "k");
+    int64_t experts = tensor_end(x, 1), rows = experts ? tensor_count(x) / experts : 0, k = call_integer(call, "k");
     float *scores = floats_load(call, x);
     struct scored *ranked = call_scratch(call, (size_t)experts * sizeof *ranked);
     if (!scores || !ranked)
@@ -204,10 +204,9 @@ static int check_finalize(struct call *call)
         result = fail(ACLNN_PARAM_INVALID, "x2 needs x1, bias needs expertIdx");
     if (!result && (f.mode < 0 || f.mode > 3))
         result = fail(ACLNN_PARAM_INVALID, "dropPadMode is %lld; 0 to 3 is expected", (long long)f.mode);
-    bool fits = f.out->n_dims == 2 && f.rows->n_dims >= 2 && f.rows->dims[f.rows->n_dims - 1] == f.width && tensor_count(f.where) == f.n * f.k &&
+    bool fits = f.out->n_dims == 2 && f.rows->n_dims >= 2 && tensor_end(f.rows, 1) == f.width && tensor_count(f.where) == f.n * f.k &&
                 (!f.scales || f.scales->dims[0] == f.n) && (!f.experts || tensor_count(f.experts) == f.n * f.k) &&
-                (!f.bias || f.bias->dims[f.bias->n_dims - 1] == f.width) && (!f.x1 || tensor_same_shape(f.x1, f.out)) &&
-                (!f.x2 || tensor_same_shape(f.x2, f.out));
+                (!f.bias || tensor_end(f.bias, 1) == f.width) && (!f.x1 || tensor_same_shape(f.x1, f.out)) && (!f.x2 || tensor_same_shape(f.x2, f.out));
     return result || fits ? result : fail(ACLNN_PARAM_INVALID, "out (n,H), expandedX (..,H), expandedRowIdx (n*K), scales and expertIdx (n,K) do not fit");
 }
 

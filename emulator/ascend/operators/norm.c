@@ -46,7 +46,7 @@ static int check_rms_norm(struct call *call)
         result = fail(ACLNN_INNER_TILING, "x and yOut differ in shape");
     if (!result)
         result = check_rstd(x, gamma, call_tensor(call, "rstdOut"));
-    if (!result && small && x->dims[x->n_dims - 1] * (int64_t)type_size(x->type) < 32)
+    if (!result && small && tensor_end(x, 1) * (int64_t)type_size(x->type) < 32)
         result = fail(ACLNN_INNER_TILING, "the last axis is shorter than 32 bytes");
     return result;
 }
@@ -105,9 +105,9 @@ static int check_add_rms_norm(struct call *call)
         result = fail(ACLNN_PARAM_NULLPTR, "xOut is NULL");
     if (!result && !row_gamma)
         result = check_gamma(a.x1, a.gamma, &width);
-    if (!result && row_gamma && a.gamma->dims[1] != a.x1->dims[a.x1->n_dims - 1])
+    if (!result && row_gamma && a.gamma->dims[1] != tensor_end(a.x1, 1))
         result = fail(ACLNN_INNER_TILING, "gamma [1,%lld] does not fit x's last dimension", (long long)a.gamma->dims[1]);
-    const struct tensor last = {.n_dims = 1, .dims = {a.gamma->dims[a.gamma->n_dims - 1]}}; /* what [1,H] norms */
+    const struct tensor last = {.n_dims = 1, .dims = {tensor_end(a.gamma, 1)}}; /* what [1,H] norms */
     if (!result && a.rstd)
         result = check_rstd(a.x1, row_gamma ? &last : a.gamma, a.rstd);
     return result;
@@ -165,6 +165,16 @@ static int check_layer_norm(struct call *call)
         fits = shape->integers[d] == x->dims[x->n_dims - shape->count + d];
     if (!result && !fits)
         result = fail(ACLNN_PARAM_INVALID, "normalizedShape is not the shape of input's last dimensions");
+    int64_t width = 1;
+    for (size_t d = 0; fits && d < shape->count; d++)
+        width *= shape->integers[d];
+    for (unsigned i = 0; i < 4 && !result; i++) {
+        static const char *const names[] = {"weightOptional", "biasOptional", "meanOutOptional", "rstdOutOptional"};
+        const struct tensor *other = call_tensor(call, names[i]);
+        int64_t expected = i < 2 ? width : width ? tensor_count(x) / width : 0;
+        if (other && tensor_count(other) != expected)
+            result = fail(ACLNN_PARAM_INVALID, "%s has %lld elements, not %lld", names[i], (long long)tensor_count(other), (long long)expected);
+    }
     return result ? result : check_same_shape(x, "input", out, "out");
 }
 

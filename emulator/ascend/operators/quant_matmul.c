@@ -93,7 +93,7 @@ static int check_vectors(const struct quant_product *q)
     if (q->bias && !by_batch && (q->bias->n_dims != 1 || q->bias->dims[0] != n))
         return fail(ACLNN_PARAM_INVALID, "the bias must be (n), or (batch,1,n) with a 3-D out; n=%lld", (long long)n);
     bool wide_scale = q->scale->type == ACL_UINT64 || q->scale->type == ACL_INT64 || q->x1.type == ACL_INT4;
-    int64_t last1 = q->x1.dims[q->x1.n_dims - 1], last2 = matrix_is_physical(&q->x2) ? 0 : q->x2.dims[q->x2.n_dims - 1];
+    int64_t last1 = tensor_end(&q->x1, 1), last2 = matrix_is_physical(&q->x2) ? 0 : tensor_end(&q->x2, 1);
     if (wide_scale && (last1 > 65535 || last2 > 65535))
         return fail(ACLNN_PARAM_INVALID, "the last dimension of x1 or x2 is above 65,535");
     return 0;

@@ -120,7 +120,7 @@ static struct given given_of(const struct call *call)
     if (!g.back)
         g.y = tensor_as_int4(&g.y);
     if (call->row->detail == 3 && call_integer(call, "axis") == -2 && g.x->n_dims)
-        g.inner = g.x->dims[g.x->n_dims - 1];
+        g.inner = tensor_end(g.x, 1);
     return g;
 }
 

@@ -164,8 +164,10 @@ static int check_arg_max(struct call *call)
     int result = check_type(out, "out", "i32 i64");
     if (!result)
         result = normalise_dim(&dim, self->n_dims, "dim");
-    if (!result && self->n_dims && tensor_count(out) * self->dims[dim] != tensor_count(self))
+    if (!result && tensor_count(out) * (self->n_dims ? self->dims[dim] : 1) != tensor_count(self))
         result = fail(ACLNN_PARAM_INVALID, "out must have self's shape without dimension %lld", (long long)dim);
+    if (!result && !tensor_count(self) && tensor_count(out))
+        result = fail(ACLNN_PARAM_INVALID, "self is empty: there is no largest element for out");
     if (!result && call->row->detail && (output_of(call)->type != self->type || tensor_count(output_of(call)) != tensor_count(out)))
         result = fail(ACLNN_PARAM_INVALID, "out must be of self's type and as large as indices");
     return result;

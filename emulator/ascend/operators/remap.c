@@ -65,10 +65,11 @@ static bool fits_expand(const struct call *call, const struct tensor *from, cons
 
 static bool fits_interleave(const struct call *call, const struct tensor *from, const struct tensor *out)
 {
-    int64_t dim = along(call, from), repeats = call_integer(call, "repeats");
-    bool fits = dim >= 0 && same_rank(from, out) && repeats > 0 && call_integer(call, "outputSize") == from->dims[dim] * repeats;
+    int64_t dim = along(call, from), repeats = call_integer(call, "repeats"), wide = 0;
+    bool fits =
+        dim >= 0 && same_rank(from, out) && repeats > 0 && !__builtin_mul_overflow(from->dims[dim], repeats, &wide) && call_integer(call, "outputSize") == wide;
     for (unsigned d = 0; fits && d < out->n_dims; d++)
-        fits = out->dims[d] == from->dims[d] * (d == dim ? repeats : 1);
+        fits = out->dims[d] == (d == dim ? wide : from->dims[d]);
     return fits;
 }
 

@@ -66,7 +66,7 @@ static int check_rotary(struct call *call)
 static int compute_rotary(struct call *call)
 {
     const struct tensor *x = call_tensor(call, "x");
-    int64_t count = tensor_count(x), width = x->dims[x->n_dims - 1];
+    int64_t count = tensor_count(x), width = tensor_end(x, 1);
     float *values = floats_load(call, x), *results = call_scratch(call, (size_t)count * sizeof *results);
     double *wide = call_scratch(call, 2 * (size_t)count * sizeof *wide);
     float *tables = call_scratch(call, 2 * (size_t)width * sizeof *tables);
@@ -133,8 +133,8 @@ static bool read_layout(const struct tensor *tensor, int64_t layout, int64_t *to
 {
     if (tensor->n_dims != (layout == 4 ? 3 : 4))
         return false;
-    *width = tensor->dims[tensor->n_dims - 1];
-    *heads = tensor->dims[tensor->n_dims - 2];
+    *width = tensor_end(tensor, 1);
+    *heads = tensor_end(tensor, 2);
     *tokens = layout == 4 ? tensor->dims[0] : tensor->dims[0] * tensor->dims[1];
     return true;
 }

@@ -151,7 +151,7 @@ static int check_scatter_nd(struct call *call)
     int result = check_type(indices, "indices", "i32 i64");
     if (!result && updates->type != var->type)
         result = fail(ACLNN_PARAM_INVALID, "varRef is %s, updates is %s", type_name(var->type), type_name(updates->type));
-    unsigned deep = indices->n_dims ? (unsigned)indices->dims[indices->n_dims - 1] : 0, outer = indices->n_dims ? indices->n_dims - 1 : 0;
+    unsigned deep = indices->n_dims ? (unsigned)tensor_end(indices, 1) : 0, outer = indices->n_dims ? indices->n_dims - 1 : 0;
     bool fits = indices->n_dims >= 1 && deep >= 1 && deep <= var->n_dims && updates->n_dims == outer + var->n_dims - deep;
     for (unsigned d = 0; fits && d < updates->n_dims; d++)
         fits = updates->dims[d] == (d < outer ? indices->dims[d] : var->dims[d - outer + deep]);
@@ -161,7 +161,7 @@ static int check_scatter_nd(struct call *call)
 static int compute_scatter_nd(struct call *call)
 {
     const struct tensor *var = call_tensor(call, "varRef"), *indices = call_tensor(call, "indices"), *updates = call_tensor(call, "updates");
-    int64_t deep = indices->dims[indices->n_dims - 1], count = deep ? tensor_count(indices) / deep : 0, inner = 1;
+    int64_t deep = tensor_end(indices, 1), count = deep ? tensor_count(indices) / deep : 0, inner = 1;
     for (unsigned d = (unsigned)deep; d < var->n_dims; d++)
         inner *= var->dims[d];
     for (int64_t n = 0; n < count; n++) {

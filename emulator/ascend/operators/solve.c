@@ -14,14 +14,14 @@ static int check_solve(struct call *call)
     for (unsigned d = 0; fits && d + 2 < b->n_dims; d++)
         fits = a->dims[d] == b->dims[d];
     if (fits)
-        fits = a->dims[a->n_dims - 1] == a->dims[a->n_dims - 2] && a->dims[a->n_dims - 1] == b->dims[b->n_dims - 2];
+        fits = tensor_end(a, 1) == tensor_end(a, 2) && tensor_end(a, 1) == tensor_end(b, 2);
     return result || fits ? result : fail(ACLNN_PARAM_INVALID, "self (batch,n,k), A (batch,n,n), xOut as self and mOut as A are expected");
 }
 
 static int compute_solve(struct call *call)
 {
     const struct tensor *b = self_of(call), *a = call_tensor(call, "A");
-    int64_t n = b->dims[b->n_dims - 2], k = b->dims[b->n_dims - 1], batches = n && k ? tensor_count(b) / (n * k) : 0;
+    int64_t n = tensor_end(b, 2), k = tensor_end(b, 1), batches = n && k ? tensor_count(b) / (n * k) : 0;
     bool transpose = call_integer(call, "transpose") != 0, upper = (call_integer(call, "upper") != 0) != transpose,
          unit = call_integer(call, "unitriangular") != 0;
     float *x = floats_load(call, b), *matrix = floats_load(call, a);

@@ -161,7 +161,7 @@ static int check_pack(struct call *call)
     int result = check_type(from, "weight", "i32");
     if (!result)
         result = check_type(packed, "weightInt4Pack", "i4 i32");
-    if (!result && (from->n_dims < 2 || from->dims[from->n_dims - 1] % (packed->type == ACL_INT32 ? 8 : 2)))
+    if (!result && (from->n_dims < 2 || tensor_end(from, 1) % (packed->type == ACL_INT32 ? 8 : 2)))
         result = fail(ACLNN_PARAM_INVALID, "weight needs two dimensions, the last a multiple of %d", packed->type == ACL_INT32 ? 8 : 2);
     if (!result && packed->format != ACL_FORMAT_FRACTAL_NZ && !tensor_same_shape(from, &to))
         result = fail(ACLNN_PARAM_INVALID, "weightInt4Pack must hold as many int4 as weight has elements");
@@ -172,7 +172,7 @@ static int compute_pack(struct call *call)
 {
     const struct tensor *from = call_tensor(call, "weight");
     struct tensor to = tensor_as_int4(call_tensor(call, "weightInt4Pack"));
-    int64_t columns = from->dims[from->n_dims - 1], rows = from->dims[from->n_dims - 2], size = rows * columns, count = tensor_count(from);
+    int64_t columns = tensor_end(from, 1), rows = tensor_end(from, 2), size = rows * columns, count = tensor_count(from);
     bool nz = to.format == ACL_FORMAT_FRACTAL_NZ;
     struct matrix m = matrix_of(&to, rows, columns, false, 0);
     int result = matrix_check_buffer(call, &m, "weightInt4Pack");
