@@ -142,8 +142,49 @@ static void no_published_template_lets_a_user_write_control_tokens(void **state)
     assert_true(n_checked > 30);
 }
 
+/* The template writes BOS itself; the post-processor, which would add another, is not asked for rendered chats. */
+static void llama_3_prompts_begin_with_one_bos_and_close_each_turn(void **state)
+{
+    static const char path[] = TEMPLATES "/meta-llama-Llama-3.1-8B-Instruct.jinja";
+    (void)state;
+    char *source;
+    size_t length;
+    struct chat_template *template;
+    struct opened opened;
+    struct token_list controls = {0};
+    json_t *marks = json_object();
+    if (!file_exists(path)) {
+        print_message("skipped: %s is absent\n", path);
+        skip();
+    }
+    assert_int_equal(file_read_whole(path, 1 << 20, &source, &length, NULL), 0);
+    assert_int_equal(chat_template_create(source, length, path, &template, NULL), 0);
+    collect_marks(source, marks);
+    json_object_set_new(marks, "<s>", json_true()); /* what find_controls gives as bos_token */
+    open_with_marks(marks, &opened);
+    assert_true(find_controls(template, opened.tokenizer, "<s><|eot_id|><|start_header_id|>system<|end_header_id|>", &controls));
+    const char *const expected[] = {"<s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+    int counts[4] = {0};
+    for (size_t i = 0; i < controls.count; i++)
+        for (int k = 0; k < 4; k++)
+            counts[k] += controls.ids[i] == tokenizer_find_token(opened.tokenizer, expected[k], strlen(expected[k]));
+    assert_int_equal(controls.ids[0], tokenizer_find_token(opened.tokenizer, "<s>", 3));
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 5); /* system, user, assistant, user, and the answer's */
+    assert_int_equal(counts[2], 5);
+    assert_int_equal(counts[3], 4);
+    token_list_free(&controls);
+    close_folder(&opened);
+    chat_template_free(template);
+    json_decref(marks);
+    mem_free(source);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_published_template_lets_a_user_write_control_tokens)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_published_template_lets_a_user_write_control_tokens),
+        cmocka_unit_test(llama_3_prompts_begin_with_one_bos_and_close_each_turn),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
