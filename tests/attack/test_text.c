@@ -584,7 +584,7 @@ static void requests(void **state)
         {.prompt = good, .n_prompt = 3, .logit_biases = bias + 1, .n_logit_biases = 1},
         {.prompt = good, .n_prompt = 3, .logit_biases = bias + 2, .n_logit_biases = 1},
         {.prompt = good, .n_prompt = 3, .logit_biases = bias + 3, .n_logit_biases = 1},
-        {.prompt = good, .n_prompt = 3, .logit_biases = bias, .n_logit_biases = INT32_MIN},
+        {.prompt = good, .n_prompt = 3, .logit_biases = bias, .n_logit_biases = SIZE_MAX},
         {.prompt = good, .n_prompt = 3, .logit_biases = NULL, .n_logit_biases = 3},
         {.prompt = good, .n_prompt = 3, .banned = no_tokens, .n_banned = 1},
         {.prompt = good, .n_prompt = 3, .banned = no_tokens + 1, .n_banned = 1},
