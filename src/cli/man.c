@@ -163,9 +163,13 @@ static int save_page(const char *directory, const struct command *command)
     char path[4096];
     struct buffer page;
     int written = snprintf(path, sizeof path, "%s/sampan%s%s.1", directory, command ? "-" : "", command ? command->name : "");
-    int status = written < 0 || (size_t)written >= sizeof path ? cli_fail("the path of the folder is too long") : make_page(&page, command);
-    if (status)
+    if (written < 0 || (size_t)written >= sizeof path)
+        return cli_fail("the path of the folder is too long");
+    int status = make_page(&page, command);
+    if (status) {
+        buffer_free(&page);
         return status;
+    }
     FILE *file = fopen(path, "w");
     bool failed = !file || fwrite(page.data, 1, page.length, file) != page.length;
     if (file && fclose(file))
