@@ -19,28 +19,36 @@ void report_free(struct report *report)
     report_init(report);
 }
 
-void report_add(struct report *report, enum report_verdict verdict, const char *name, const char *advice, const char *format, ...)
+/* Room for one more row; NULL with `failed` set. */
+static struct report_row *append_row(struct report *report)
 {
     if (report->n_rows == report->capacity) {
         size_t capacity = report->capacity ? 2 * report->capacity : FIRST_CAPACITY;
         struct report_row *rows = mem_realloc_array(report->rows, capacity, sizeof *rows);
         if (!rows) {
             report->failed = SAMPAN_ENOMEM;
-            return;
+            return NULL;
         }
         report->rows = rows;
         report->capacity = capacity;
     }
-    struct report_row *row = &report->rows[report->n_rows++];
+    return &report->rows[report->n_rows++];
+}
+
+void report_add(struct report *report, enum report_verdict verdict, const char *name, const char *advice, const char *format, ...)
+{
+    struct report_row *row = append_row(report);
     va_list arguments;
+    if (!row)
+        return;
+    va_start(arguments, format);
+    vsnprintf(row->value, sizeof row->value, format, arguments);
+    va_end(arguments);
     row->verdict = verdict;
     row->number = -1;
     snprintf(row->section, sizeof row->section, "%s", report->section);
     snprintf(row->name, sizeof row->name, "%s", name);
     snprintf(row->advice, sizeof row->advice, "%s", advice ? advice : "");
-    va_start(arguments, format);
-    vsnprintf(row->value, sizeof row->value, format, arguments);
-    va_end(arguments);
 }
 
 void report_number(struct report *report, double number)

@@ -121,9 +121,11 @@ static int list_chips(struct checking *checking)
     int32_t capacity = kinds * CHIP_MAX_PROFILES;
     struct chip_profile *profiles = mem_alloc_array(CHIP_MAX_PROFILES, sizeof *profiles);
     checking->report.rows = mem_zalloc_array((size_t)capacity, sizeof *checking->report.rows);
-    int status = profiles && checking->report.rows ? EXIT_OK : cli_fail("out of memory while checking a model");
-    if (!status)
-        status = checking->values[OPTION_CHIP].count ? list_named(checking, profiles) : list_all(checking, profiles, capacity);
+    if (!profiles || !checking->report.rows) {
+        mem_free(profiles);
+        return cli_fail("out of memory while checking a model");
+    }
+    int status = checking->values[OPTION_CHIP].count ? list_named(checking, profiles) : list_all(checking, profiles, capacity);
     mem_free(profiles);
     return status;
 }
@@ -163,7 +165,7 @@ static int answer_all(struct checking *checking)
         row->question.batch = (int32_t)values[OPTION_BATCH].integer;
         row->question.price_per_hour = values[OPTION_PRICE].number;
         status = choose_cache_type(&values[OPTION_CACHE_TYPE], &row->question);
-        if (!status)
+        if (!status && !values[OPTION_NO_MEASURE].count)
             status = measure(&checking->report, i);
         if (!status && port_check(&row->question, &checking->arena, &row->answer, &err))
             status = cli_fail("%s", err.message);
@@ -241,6 +243,8 @@ static const struct option_row check_options[] = {
     {OPTION_PRICE, "price", OPTION_IS_NUMBER, "X", "price of the chip per hour, for the cost of tokens", 0, 1e9, false},
     OPTION_ROW_CACHE_TYPE,
     OPTION_ROW_QUANTIZE,
+    {OPTION_NO_MEASURE, "no-measure", OPTION_IS_FLAG, NULL, "leave this machine's bandwidth and peaks unknown: no bounds of its speed, but at once", 0, 0,
+     false},
     {OPTION_OPS, "ops", OPTION_IS_FLAG, NULL, "instead: the table of operations that each chip supports", 0, 0, false},
     {OPTION_JSON, "json", OPTION_IS_FLAG, NULL, "print one JSON object", 0, 0, false},
     OPTION_ROWS_END,

@@ -202,7 +202,9 @@ static int write_program(const struct line *line, struct arena *arena, const str
 {
     struct program_builder *builder;
     double *frequencies = arena_alloc_array(arena, (size_t)line->head_width, sizeof *frequencies);
-    int status = frequencies ? program_builder_create(arena, line->text, &builder, err) : error_no_memory(err, "writing the table of operations");
+    if (!frequencies)
+        return error_no_memory(err, "writing the table of operations");
+    int status = program_builder_create(arena, line->text, &builder, err);
     if (status)
         return status;
     for (int32_t i = 0; i < line->head_width; i++)
@@ -231,10 +233,10 @@ static unsigned char note_number(struct table *table, const char *reason)
 static int ask_line(struct table *table, int index, struct column *column, struct arena *arena, struct error *err)
 {
     const struct line *line = &table->lines[index];
-    const struct program *program;
+    const struct program *program = NULL;
     struct error refusal;
     int status = write_program(line, arena, &program, err);
-    if (!status && column->chip->supports(column->first, program, &program->ops[program->n_ops - 1], line->cache, &refusal))
+    if (!status && program && column->chip->supports(column->first, program, &program->ops[program->n_ops - 1], line->cache, &refusal))
         column->answers[index] = note_number(table, refusal.message);
     return status;
 }
@@ -264,7 +266,9 @@ static int ask_profile(struct table *table, const struct chip_interface *chip, c
 static int ask_everyone(struct table *table, struct error *err)
 {
     struct chip_profile *profiles = mem_alloc_array(CHIP_MAX_PROFILES, sizeof *profiles);
-    int status = profiles ? 0 : error_no_memory(err, "writing the table of operations");
+    int status = 0;
+    if (!profiles)
+        return error_no_memory(err, "writing the table of operations");
     for (size_t k = 0; !status && chip_registry[k]; k++) {
         int n = chip_registry[k]->profiles(profiles, CHIP_MAX_PROFILES);
         for (int i = 0; !status && i < n; i++)

@@ -81,9 +81,17 @@ class Check(cli.Case):
         names = [chip["chip"] for chip in report["chips"]]
         for name in ("cpu:avx512", "cpu:avx2", "cpu:portable", "reference"):
             self.assertIn(name, names)
-        text = self.ok("check", cli.TINY)
+        text = self.ok("check", cli.TINY, "--no-measure")
         for name in names:
             self.assertIn(f"\n{name} ", text)
+
+    def test_without_measuring_speeds_stay_unknown_and_memory_known(self):
+        report, _ = self.answer(cli.TINY, "--chip", "cpu", "--no-measure")
+        chip = report["chips"][0]
+        self.assertIsNone(chip["figures"]["bandwidth_bytes_per_second"])
+        self.assertIsNone(chip["speeds"]["one_stream"]["tokens_per_second"])
+        self.assertGreater(chip["weight_bytes"], 0)
+        self.assertIn("not known", self.ok("check", cli.TINY, "--chip", "cpu", "--no-measure"))
 
     def test_unknown_names_list_what_there_is(self):
         self.fails(1, "check", cli.TINY, "--chip", "abacus", saying=["abacus", "cpu", "reference"])
@@ -117,7 +125,7 @@ class Check(cli.Case):
             folder, weight_bytes = make_sparse_folder("llama70b", LLAMA_70B)
         except OSError as error:
             self.skipTest(f"no sparse files of 141 GB here: {error}")
-        report, _ = self.answer(folder, "--context", "8192", "--batch", "4", code=1)
+        report, _ = self.answer(folder, "--context", "8192", "--batch", "4", "--no-measure", code=1)
         self.assertEqual((report["parameters"], report["weight_bytes"]), (70553706496, weight_bytes))
         for chip in report["chips"]:
             if chip["chip"].startswith("cpu:"):
@@ -137,13 +145,13 @@ class Check(cli.Case):
         small = {**LLAMA_70B, "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 128, "vocab_size": 64, "num_attention_heads": 4,
                  "num_key_value_heads": 2, "max_position_embeddings": 128}
         folder, _ = make_sparse_folder("small", small)
-        self.ok("check", folder, "--chip", "cpu")
+        self.ok("check", folder, "--chip", "cpu", "--no-measure")
         for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
                     "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act"):
             for value in (0, -1, 3, 2**31 - 1, 2**63, 1e308, "64", None, []):
                 with open(os.path.join(folder, "config.json"), "w", encoding="ascii") as file:
                     json.dump({**small, key: value}, file)
-                code, out, err = cli.call("check", folder, "--chip", "cpu")
+                code, out, err = cli.call("check", folder, "--chip", "cpu", "--no-measure")
                 self.assertIn(code, (0, 1), f"{key}={value!r}: {err}")
                 if code:
                     self.assertTrue(err.startswith("sampan: ") and err.count("\n") == 1, f"{key}={value!r}: {err!r}")
@@ -175,7 +183,7 @@ class InspectMemory(cli.Case):
         report = json.loads(self.ok("inspect", folder, "--context", "1000", "--json"))
         self.assertEqual([(group["kind"], group["window"]) for group in report["cache_groups"]], [("a window", 128)])
         self.assertEqual(report["memory"]["cache_bytes_f16"], 128 * 256)
-        chip = json.loads(self.ok("check", folder, "--chip", "cpu", "--context", "4000", "--json"))["chips"][0]
+        chip = json.loads(self.ok("check", folder, "--chip", "cpu", "--context", "4000", "--no-measure", "--json"))["chips"][0]
         # the window, the 512 rows of a step, one block of 64 that both only touch: 11 blocks
         self.assertEqual(chip["cache_bytes_per_sequence"], 11 * 64 * 256)
         self.assertEqual(chip["speeds"]["one_stream"]["bytes_per_step"] - chip["speeds"]["one_stream_start"]["bytes_per_step"], 128 * 256)

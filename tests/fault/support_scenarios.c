@@ -280,7 +280,7 @@ static int run_command_words(const struct scenario *scenario, uint64_t *digest, 
     static char out[1 << 20], messages[1 << 16];
     char words[16][256], *argv[16];
     int argc = 0;
-    const struct command *const all[] = {&run_command, &inspect_command, &score_command, &tokenize_command, &render_command};
+    const struct command *const all[] = {&run_command, &inspect_command, &check_command, &score_command, &tokenize_command, &render_command};
     const struct command *command = NULL;
     struct streams streams;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -325,6 +325,7 @@ const struct scenario scenarios[] = {
     {"sampan run in a pipe", run_command_words, "folder", NULL,
      WORDS("run", "MODEL", "--max-tokens", "3", "--threads", "1", "--context", "96", "--system", "be brief"), "hello\nyou\n"},
     {"sampan inspect", run_command_words, "folder", NULL, WORDS("inspect", "MODEL", "--tensors", "--metadata", "--program", "--json"), NULL},
+    {"sampan check --ops", run_command_words, "gguf", NULL, WORDS("check", "--ops"), NULL},
     {"sampan score", run_command_words, "gguf", NULL, WORDS("score", "MODEL", "--text", "hello", "--top", "3", "--generate", "2", "--json", "--context", "96"),
      NULL},
     {"sampan tokenize", run_command_words, "folder", NULL, WORDS("tokenize", "MODEL", "--jsonl", "--special"), "\"hello\"\n\"<s> 12\\u00e9\"\n"},
