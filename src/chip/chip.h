@@ -98,7 +98,7 @@ enum weight_change {
 };
 
 struct weight_estimate {
-    uint64_t bytes;      /* in the chip's layout; 0 where it shares another's copy */
+    uint64_t bytes;      /* in the chip's layout; 0 where it lies in another's copy (a tied head, query, key and value in one) */
     int32_t shared_with; /* index of the weight that owns the copy, or its own */
     enum weight_change change;
     const char *form;    /* "f16", "panels of 4-bit codes": a static string */

@@ -162,7 +162,7 @@ static void write_table_row(const struct check_row *row, bool price, struct buff
 {
     const struct port_answer *answer = &row->answer;
     char weights[32], sequence[32], one[32], batch[32], prompt[32], cost[32], fit[32] = "-";
-    buffer_printf(out, "%-20s %-5s ", row->name, answer->verdict == PORT_RUNS ? "yes" : "no");
+    buffer_printf(out, "%-22s %-5s ", row->name, answer->verdict == PORT_RUNS ? "yes" : "no");
     if (answer->n_refusals) {
         buffer_printf(out, "%s\n", answer->problem);
         return;
@@ -183,7 +183,7 @@ void check_write_table(const struct check_report *report, struct buffer *out)
     write_model(report, out);
     buffer_printf(out, "\nEach sequence with %" PRId32 " tokens behind it. Speeds are bounds, tokens/s; --chip CHIP shows the figures behind a row.\n\n",
                   report->rows[0].answer.context);
-    buffer_printf(out, "%-20s %-5s %10s %10s %7s %7s %9s %9s %9s%s\n", "chip", "runs", "weights", "sequence", "fit", "streams", "one", "all", "prompts",
+    buffer_printf(out, "%-22s %-5s %10s %10s %7s %7s %9s %9s %9s%s\n", "chip", "runs", "weights", "sequence", "fit", "streams", "one", "all", "prompts",
                   price ? " cost/M" : "");
     for (int32_t i = 0; i < report->n_rows; i++)
         write_table_row(&report->rows[i], price, out);

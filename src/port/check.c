@@ -77,8 +77,8 @@ static int list_forms(struct check *check, struct error *err)
         const struct weight_estimate *estimate = &check->weights[w];
         const struct weight_part *part = &program->weights[w].parts[0];
         struct port_form form = {.published = published_type(part), .form = estimate->form, .change = estimate->change};
-        if (estimate->shared_with != w)
-            continue;
+        if (estimate->shared_with != w && weight_part_is_same(part, &program->weights[estimate->shared_with].parts[0]))
+            continue; /* a tied head; what only lies in another's copy was published on its own */
         if (part->is_quantized)
             form.change = WEIGHT_REQUANTISED;
         struct port_form *found = find_form(forms, n, &form);
@@ -255,6 +255,9 @@ int port_check(const struct port_question *question, struct arena *arena, struct
         judge_memory(&check);
     answer->batch = choose_batch(question, answer);
     estimate_cache(&check);
-    port_bound_speeds(question, check.weights, answer);
+    bool *counted = arena_alloc_array(arena, (size_t)question->program->n_weights, sizeof *counted);
+    if (!counted)
+        return error_no_memory(err, "checking a model");
+    port_bound_speeds(question, check.weights, counted, answer);
     return 0;
 }

@@ -99,7 +99,7 @@ const char *weight_change_name(enum weight_change change); /* "as published", "s
 /* refusals.c: asks supports() for every operation. */
 int port_list_refusals(const struct port_question *question, enum tensor_type cache_type, struct arena *arena, struct port_answer *answer, struct error *err);
 
-/* speed.c: fills speeds and costs; sizes, context and batch are known. weights[n_weights] as estimated. */
-void port_bound_speeds(const struct port_question *question, const struct weight_estimate *weights, struct port_answer *answer);
+/* speed.c: fills speeds and costs; sizes, context and batch are known. weights[n_weights] as estimated; counted[n_weights]: all false, for its use. */
+void port_bound_speeds(const struct port_question *question, const struct weight_estimate *weights, bool *counted, struct port_answer *answer);
 
 #endif

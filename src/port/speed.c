@@ -9,23 +9,23 @@ struct costs {
     double logit_operations[RATE_COUNT]; /* of linears over logit rows */
 };
 
-static double held_bytes(const struct weight_estimate *weights, int32_t w)
-{
-    return (double)weights[weights[w].shared_with].bytes;
-}
-
-static void add_weights_of_op(const struct port_question *question, const struct weight_estimate *weights, const struct op *op, struct costs *costs)
+/* A copy that several weights lie in (query, key and value in one) is read once. */
+static void add_weights_of_op(const struct port_question *question, const struct weight_estimate *weights, const struct op *op, bool *counted,
+                              struct costs *costs)
 {
     const struct program *program = question->program;
     struct op_operands operands;
     op_get_operands(op, &operands);
     for (int32_t i = 0; i < operands.n_weights; i++) {
         const struct logical_weight *weight = &program->weights[operands.weights[i]];
-        double bytes = held_bytes(weights, operands.weights[i]);
+        int32_t owner = weights[operands.weights[i]].shared_with;
+        double bytes = (double)weights[owner].bytes;
         if (weight->role == WEIGHT_EMBEDDING)
             costs->row_bytes += bytes / (double)weight->rows;
-        else
+        else if (!counted[owner]) {
             costs->step_bytes += bytes;
+            counted[owner] = true;
+        }
     }
 }
 
@@ -41,12 +41,12 @@ static void add_linear(const struct port_question *question, const struct weight
     }
 }
 
-static struct costs add_up(const struct port_question *question, const struct weight_estimate *weights, const struct port_answer *answer)
+static struct costs add_up(const struct port_question *question, const struct weight_estimate *weights, bool *counted, const struct port_answer *answer)
 {
     struct costs costs = {.row_bytes = (double)answer->token_bytes};
     for (int32_t i = 0; i < question->program->n_ops; i++) {
         const struct op *op = &question->program->ops[i];
-        add_weights_of_op(question, weights, op, &costs);
+        add_weights_of_op(question, weights, op, counted, &costs);
         if (op->kind == OP_LINEAR)
             add_linear(question, weights, &op->linear, &costs);
     }
@@ -144,9 +144,9 @@ static double cost_per_million(double price_per_hour, double tokens_per_second)
     return tokens_per_second > 0 ? price_per_hour / (tokens_per_second * 3600.0) * 1e6 : 0;
 }
 
-void port_bound_speeds(const struct port_question *question, const struct weight_estimate *weights, struct port_answer *answer)
+void port_bound_speeds(const struct port_question *question, const struct weight_estimate *weights, bool *counted, struct port_answer *answer)
 {
-    struct costs costs = add_up(question, weights, answer);
+    struct costs costs = add_up(question, weights, counted, answer);
     for (int row = SPEED_ONE_START; row <= SPEED_BATCH_END; row++) {
         bool one = row == SPEED_ONE_START || row == SPEED_ONE_END, start = row == SPEED_ONE_START || row == SPEED_BATCH_START;
         answer->speeds[row] = (struct port_speed){.batch = one ? 1 : answer->batch, .position = start ? 0 : answer->context};

@@ -49,6 +49,7 @@ static void unload(struct loaded *loaded)
 /* ---- A chip that exists only here: two bytes for every weight and every cache element, 1,000 bytes of buffers, and one whim: what it refuses. */
 
 static enum op_kind refused_kind = OP_KIND_COUNT;
+static bool fuses; /* weights of one linear lie in the copy of its first */
 
 static int toy_supports(const char *profile, const struct program *program, const struct op *op, enum tensor_type cache_type, struct error *err)
 {
@@ -71,6 +72,13 @@ static int toy_estimate(const char *profile, const struct program *program, cons
         if (weights)
             weights[w] = (struct weight_estimate){.bytes = bytes, .shared_with = w, .change = WEIGHT_CONVERTED, .form = "f16", .rate = RATE_F16, .passes = 1};
     }
+    for (int32_t i = 0; weights && fuses && i < program->n_ops; i++)
+        for (int32_t o = 1; program->ops[i].kind == OP_LINEAR && o < program->ops[i].linear.n_outputs; o++) {
+            struct weight_estimate *first = &weights[program->ops[i].linear.weights[0]], *other = &weights[program->ops[i].linear.weights[o]];
+            first->bytes += other->bytes;
+            other->bytes = 0;
+            other->shared_with = program->ops[i].linear.weights[0];
+        }
     for (int32_t g = 0; g < program->n_groups; g++) {
         sizes->group_block_bytes[g] = 2 * cache_group_elements(&program->groups[g]) * (uint64_t)program->groups[g].n_layers * (uint64_t)limits->block_tokens;
         sizes->cache_bytes += sizes->group_block_bytes[g] * (uint64_t)limits->n_blocks[g];
@@ -172,6 +180,24 @@ static void speeds_are_what_arithmetic_says(void **state)
     assert_false(speeds[SPEED_PREFILL].memory_bound);
     assert_close(answer.cost_per_million_generated, 7.2 / 3600 * 1e6 / speeds[SPEED_BATCH_END].tokens_per_second);
     assert_close(answer.cost_per_million_prompt, 7.2 / 3600 * 1e6 / speeds[SPEED_PREFILL].tokens_per_second);
+    unload(&loaded);
+}
+
+static void a_copy_that_weights_share_is_read_once(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    struct chip_profile profile = toy_profile();
+    load(&loaded, tiny_model_defaults());
+    struct port_answer apart = ask(&loaded, &profile, (struct port_question){.context = 100, .batch = 3});
+    fuses = true;
+    struct port_answer fused = ask(&loaded, &profile, (struct port_question){.context = 100, .batch = 3});
+    fuses = false;
+    assert_close(fused.speeds[SPEED_BATCH_END].bytes, apart.speeds[SPEED_BATCH_END].bytes);
+    assert_close(fused.speeds[SPEED_PREFILL].operations[RATE_F16], apart.speeds[SPEED_PREFILL].operations[RATE_F16]);
+    assert_int_equal(fused.published_bytes, apart.published_bytes);
+    assert_int_equal(fused.forms[0].held_bytes, apart.forms[0].held_bytes);
+    assert_int_equal(fused.forms[0].n_weights, 14);
     unload(&loaded);
 }
 
@@ -394,17 +420,12 @@ static void weights_quantised_while_they_load_are_told_as_such(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_what_arithmetic_says),
-        cmocka_unit_test(speeds_are_what_arithmetic_says),
-        cmocka_unit_test(a_large_batch_is_bound_by_arithmetic),
-        cmocka_unit_test(unknown_figures_leave_unknown_answers),
-        cmocka_unit_test(each_reason_of_refusal_is_told_once),
-        cmocka_unit_test(what_does_not_fit_says_what_would),
-        cmocka_unit_test(a_chip_that_is_here_has_what_is_free),
-        cmocka_unit_test(enormous_questions_are_answered),
-        cmocka_unit_test(impossible_questions_are_refused),
-        cmocka_unit_test(predicted_memory_is_what_an_engine_takes),
-        cmocka_unit_test(weights_quantised_while_they_load_are_told_as_such),
+        cmocka_unit_test(memory_is_what_arithmetic_says),           cmocka_unit_test(speeds_are_what_arithmetic_says),
+        cmocka_unit_test(a_copy_that_weights_share_is_read_once),   cmocka_unit_test(a_large_batch_is_bound_by_arithmetic),
+        cmocka_unit_test(unknown_figures_leave_unknown_answers),    cmocka_unit_test(each_reason_of_refusal_is_told_once),
+        cmocka_unit_test(what_does_not_fit_says_what_would),        cmocka_unit_test(a_chip_that_is_here_has_what_is_free),
+        cmocka_unit_test(enormous_questions_are_answered),          cmocka_unit_test(impossible_questions_are_refused),
+        cmocka_unit_test(predicted_memory_is_what_an_engine_takes), cmocka_unit_test(weights_quantised_while_they_load_are_told_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

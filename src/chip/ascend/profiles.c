@@ -95,6 +95,7 @@ int ascend_profiles_list(struct chip_profile *profiles, int max)
                 .memory_reserved = GIB + GIB / 2,
                 .memory_bandwidth = soc->bandwidth,
                 .peak = {[RATE_F16] = soc->half_rate, [RATE_BF16] = soc->family == FAMILY_310P ? 0 : soc->half_rate, [RATE_INT8] = soc->int8_rate},
+                .attention_rate = soc->family == FAMILY_310P ? RATE_F16 : RATE_BF16,
                 .memory_source = "public figure",
                 .bandwidth_source = "public figure",
                 .peak_source = "public figure, dense; int8 at twice the rate",
