@@ -25,7 +25,11 @@ fault-sweep-host:
 	@cmake --preset asan >/dev/null && cmake --build --preset asan --target fault_test_faults
 	SAMPAN_TEST_FAULTS=all build/asan/tests/fault_test_faults
 
+# Every kind of device fault at every call of a short generation on the emulated Ascend device: some thousand processes, minutes.
+fault-sweep: all
+	ASCEND_HOME_PATH=$(CURDIR)/build/release/emulator/ascend python3 -B tests/ascend/fault_sweep.py build/release/tests/ascend_fault_run build/release/tests/make_tiny
+
 clean:
 	rm -rf build
 
-.PHONY: all install format lint test asan tsan fuzz tidy score fault-sweep-host clean
+.PHONY: all install format lint test asan tsan fuzz tidy score fault-sweep-host fault-sweep clean

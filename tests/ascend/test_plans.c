@@ -11,6 +11,7 @@
 #include "ascend/support_ascend.h"
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "base/report.h"
 
 enum { CAPACITY = 64 * 512 };
 
@@ -260,8 +261,8 @@ static void a_block_is_zeroed_before_a_sequence_begins_in_it(void **state)
 static void an_estimate_is_what_a_plan_takes(void **state)
 {
     (void)state;
-    static const char *const profiles[] = {"910B4", "910B4+int8"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const profiles[] = {"910B4", "910B4+int8", "910B4+w8a8"};
+    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
         struct bench bench;
         struct plan_description plan, estimate = {0};
         struct error err = {0};
@@ -283,7 +284,7 @@ static void the_error_of_each_int8_weight_is_told(void **state)
     (void)state;
     struct bench bench;
     struct buffer out;
-    bench_open(&bench, "ascend:910B4+int8", 2);
+    bench_open(&bench, "ascend:910B4+w8a8", 2);
     buffer_init(&out, 1 << 16);
     bench.plan->interface->plan_print(bench.plan, &out);
     int count = 0;
@@ -323,6 +324,22 @@ static void what_cannot_be_opened_is_refused_with_the_reason(void **state)
     }
 }
 
+static void the_first_day_report_finds_nothing_broken(void **state)
+{
+    (void)state;
+    struct chip *chip = NULL;
+    struct report report;
+    struct error err = {0};
+    assert_int_equal(chip_open("ascend", &chip, &err), 0);
+    report_init(&report);
+    assert_int_equal(chip->interface->diagnose(chip, &report, &err), 0);
+    assert_true(report.n_rows >= 8);
+    assert_int_equal(report_count(&report, REPORT_BROKEN), 0);
+    assert_true(report_count(&report, REPORT_WELL) >= 2);
+    report_free(&report);
+    chip->interface->close(chip);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_block_is_zeroed_before_a_sequence_begins_in_it),
         cmocka_unit_test(an_estimate_is_what_a_plan_takes),
         cmocka_unit_test(the_error_of_each_int8_weight_is_told),
+        cmocka_unit_test(the_first_day_report_finds_nothing_broken),
         cmocka_unit_test(what_cannot_be_opened_is_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

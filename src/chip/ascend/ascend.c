@@ -22,4 +22,5 @@ const struct chip_interface ascend_chip_interface = {
     .plan_read_buffer = ascend_plan_read_buffer,
     .plan_write_buffer = ascend_plan_write_buffer,
     .plan_read_block = ascend_plan_read_block,
+    .diagnose = ascend_chip_diagnose,
 };

@@ -307,7 +307,7 @@ static int add_block(struct ascend_chip *chip, struct ascend_memory *memory, uin
         if (status == SAMPAN_ENOMEM && chip->library->get_memory(ACL_HBM, &available, &total) == 0 && err) {
             char found[sizeof err->message];
             snprintf(found, sizeof found, "%s", err->message);
-            error_set(err, SAMPAN_ENOMEM, "%.800s; %zu of %zu bytes are free: choose a smaller context, fewer sequences or +int8", found, available, total);
+            error_set(err, SAMPAN_ENOMEM, "%.800s; %zu of %zu bytes are free: choose a smaller context, fewer sequences, or +w8a8", found, available, total);
         }
         return status;
     }

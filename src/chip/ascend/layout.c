@@ -96,9 +96,18 @@ static int32_t find_tied_table(const struct ascend_plan *plan, const struct logi
     return -1;
 }
 
-static enum weight_form choose_form(const struct ascend_profile *profile, const struct op *op, int64_t rows, int64_t columns)
+/* Whether a linear's outputs go straight into a gated activation: its inputs are the tamest of a layer, its weights the most. */
+static bool feeds_gate(const struct program *program, int32_t index)
 {
-    if (profile->int8 && op->layer >= 0 && rows >= INT8_LEAST_ROWS && columns >= INT8_LEAST_COLUMNS)
+    const struct op_linear *linear = &program->ops[index].linear;
+    const struct op *next = index + 1 < program->n_ops ? &program->ops[index + 1] : NULL;
+    return next && next->kind == OP_GATED_ACTIVATION && linear->n_outputs == 2 && linear->outs[0] == next->gated.gate && linear->outs[1] == next->gated.up;
+}
+
+static enum weight_form choose_form(const struct ascend_plan *plan, const struct ascend_profile *profile, int32_t index, int64_t rows, int64_t columns)
+{
+    bool is_int8 = profile->int8 == INT8_ALL || (profile->int8 == INT8_GATES && feeds_gate(plan->program, index));
+    if (is_int8 && plan->program->ops[index].layer >= 0 && rows >= INT8_LEAST_ROWS && columns >= INT8_LEAST_COLUMNS)
         return FORM_INT8;
     return rows == 1 || columns == 1 ? FORM_TABLE : FORM_FRACTALS; /* the vendor's conversion takes no single row or column */
 }
@@ -144,7 +153,7 @@ static void plan_linear(struct ascend_plan *plan, const struct ascend_profile *p
     const struct logical_weight *weights = plan->program->weights;
     if (is_gate_and_up(plan, index)) {
         const struct logical_weight *gate = &weights[linear->weights[0]];
-        enum weight_form form = choose_form(profile, planned->op, 2 * gate->rows, gate->columns);
+        enum weight_form form = choose_form(plan, profile, index, 2 * gate->rows, gate->columns);
         planned->n_products = 1;
         planned->products[0] = (struct linear_product){.weight = add_weight(plan, form, linear->weights[0], linear->weights[1], 0), .out = -1};
         planned->products[0].bias = add_bias(plan, form, linear->biases[0], linear->biases[1]);
@@ -154,7 +163,7 @@ static void plan_linear(struct ascend_plan *plan, const struct ascend_profile *p
     planned->n_products = linear->n_outputs;
     for (int32_t i = 0; i < linear->n_outputs; i++) {
         const struct logical_weight *weight = &weights[linear->weights[i]];
-        enum weight_form form = choose_form(profile, planned->op, weight->rows, weight->columns);
+        enum weight_form form = choose_form(plan, profile, index, weight->rows, weight->columns);
         int32_t tied = form == FORM_INT8 ? -1 : find_tied_table(plan, weight);
         planned->products[i] = (struct linear_product){.weight = tied >= 0 ? tied : add_weight(plan, form, linear->weights[i], -1, 0), .out = linear->outs[i]};
         planned->products[i].bias = add_bias(plan, form, linear->biases[i], -1);

@@ -95,7 +95,11 @@ static void write_numerics_id(struct ascend_plan *plan)
     if (chip->options.fixed_rows)
         snprintf(rows, sizeof rows, ";rows=%d", chip->options.fixed_rows);
     snprintf(plan->description.numerics_id, sizeof plan->description.numerics_id, "ascend:%s:%s;weights=%s%s;cache=%s%s", chip->profile.soc->name,
-             chip->version, tensor_types[chip->options.type].name, chip->profile.int8 ? "+int8" : "", tensor_types[plan->limits.cache_type].name, rows);
+             chip->version, tensor_types[chip->options.type].name,
+             chip->profile.int8 == INT8_ALL ? "+w8a8"
+             : chip->profile.int8           ? "+int8"
+                                            : "",
+             tensor_types[plan->limits.cache_type].name, rows);
 }
 
 static int check_program(const struct ascend_plan *plan, const struct program *program, struct error *err)

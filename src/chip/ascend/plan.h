@@ -259,6 +259,9 @@ int ascend_plan_read_buffer(struct plan *plan, int32_t buffer, int32_t n_rows, f
 int ascend_plan_write_buffer(struct plan *plan, int32_t buffer, int32_t n_rows, const float *values, struct error *err);
 int ascend_plan_read_block(struct plan *plan, int32_t group, int32_t block, void *bytes, uint64_t capacity, uint64_t *length, struct error *err);
 
+/* diagnose.c */
+int ascend_chip_diagnose(struct chip *chip, struct report *report, struct error *err);
+
 /* supports.c */
 int ascend_supports(const char *profile, const struct program *program, const struct op *op, enum tensor_type cache_type, struct error *err);
 enum rope_form ascend_choose_rope(const struct ascend_library *library, const struct ascend_profile *profile, const struct program *program,

@@ -48,11 +48,13 @@ static int refuse_name(const char *text, struct error *err)
     buffer_init(&names, 1024);
     for (int i = 0; i < N_SOCS; i++)
         buffer_printf(&names, "%s%s", i ? ", " : "", socs[i].name);
-    int status = error_set(err, SAMPAN_EUNSUPPORTED, "Ascend profile '%s' is not known; there are %s, each also with +int8 and @8.1", text,
+    int status = error_set(err, SAMPAN_EUNSUPPORTED, "Ascend profile '%s' is not known; there are %s, each also with +int8 or +w8a8, and @8.1", text,
                            names.data ? names.data : "");
     buffer_free(&names);
     return status;
 }
+
+static const char *const int8_suffixes[INT8_COUNT] = {"", "+int8", "+w8a8"};
 
 int ascend_profile_read(const char *text, struct ascend_profile *profile, struct error *err)
 {
@@ -62,10 +64,11 @@ int ascend_profile_read(const char *text, struct ascend_profile *profile, struct
     for (int i = 0; i < N_SOCS; i++)
         if (strlen(socs[i].name) == length && memcmp(socs[i].name, text, length) == 0)
             profile->soc = &socs[i];
-    if (strncmp(rest, "+int8", 5) == 0) {
-        profile->int8 = true;
-        rest += 5;
-    }
+    for (int i = INT8_GATES; i < INT8_COUNT; i++)
+        if (strncmp(rest, int8_suffixes[i], strlen(int8_suffixes[i])) == 0) {
+            profile->int8 = (enum ascend_int8)i;
+            rest += strlen(int8_suffixes[i]);
+        }
     if (*rest == '@') {
         int major = 0, minor = 0;
         if (sscanf(rest, "@%2d.%2d", &major, &minor) != 2 || major < 8 || (major == 8 && minor < 1))
@@ -78,12 +81,13 @@ int ascend_profile_read(const char *text, struct ascend_profile *profile, struct
     return profile->soc->refusal ? error_set(err, SAMPAN_EUNSUPPORTED, "%s", profile->soc->refusal) : 0;
 }
 
-/* Each listed chip twice: in its 16-bit types, and with int8. */
+/* Each listed chip: in its 16-bit types, and with int8. */
 int ascend_profiles_list(struct chip_profile *profiles, int max)
 {
+    static const char *const products[INT8_COUNT] = {"", ", gate and up in int8", ", linears in int8"};
     int count = 0;
     for (int i = 0; i < N_SOCS; i++)
-        for (int int8 = 0; int8 < 2 && count < max; int8++) {
+        for (int int8 = 0; int8 < INT8_COUNT && count < max; int8++) {
             const struct ascend_soc *soc = &socs[i];
             if (!soc->is_listed || (int8 && soc->refusal))
                 continue;
@@ -100,8 +104,8 @@ int ascend_profiles_list(struct chip_profile *profiles, int max)
                 .bandwidth_source = "public figure",
                 .peak_source = "public figure, dense; int8 at twice the rate",
             };
-            snprintf(profiles[count].name, sizeof profiles[count].name, "%s%s", soc->name, int8 ? "+int8" : "");
-            snprintf(profiles[count].product, sizeof profiles[count].product, "Ascend %s%s", soc->name, int8 ? ", int8 weights and activations" : "");
+            snprintf(profiles[count].name, sizeof profiles[count].name, "%s%s", soc->name, int8_suffixes[int8]);
+            snprintf(profiles[count].product, sizeof profiles[count].product, "Ascend %s%s", soc->name, products[int8]);
             count++;
         }
     return count;

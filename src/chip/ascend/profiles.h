@@ -1,5 +1,5 @@
-/* The chips this kind knows, as data: what supports() and estimates go by, with no hardware. A profile is written "910B4", with "+int8" where weights
- * become int8, with "@8.1" where a version of CANN is meant (without: the newest known): "910B4+int8@8.1". */
+/* The chips this kind knows, as data: what supports() and estimates go by, with no hardware. A profile is written "910B4"; with "+int8" gate and up of each
+ * layer compute in int8, with "+w8a8" all linears of layers do; "@8.1" means that version of CANN (without: the newest known): "910B4+w8a8@8.1". */
 #ifndef CHIP_ASCEND_PROFILES_H
 #define CHIP_ASCEND_PROFILES_H
 
@@ -18,9 +18,12 @@ struct ascend_soc {
     bool is_listed;              /* in tables: one of those that differ in figures only */
 };
 
+/* Which linears of layers compute with int8 weights and int8 inputs. What it costs differs by where: see docs/ASCEND.md. */
+enum ascend_int8 { INT8_NONE, INT8_GATES, INT8_ALL, INT8_COUNT };
+
 struct ascend_profile {
     const struct ascend_soc *soc;
-    bool int8;          /* linears of layers in int8 */
+    enum ascend_int8 int8;
     bool is_version_81; /* CANN 8.1 .. 8.2: without the newer operators */
 };
 
