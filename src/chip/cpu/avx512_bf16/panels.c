@@ -2,8 +2,8 @@
  * input is rounded to bf16 first. The instruction rounds to nearest even, flushes denormals, and adds the pair's second product first, each addition
  * rounded; what it does with the pair is the same for one row and for many, and that is all the canonical order needs.
  *
- * Bound. One row: the panel's bytes from memory. Many rows: one VDPBF16PS for 512 products per cycle on a full-rate 512-bit unit; inputs are broadcast once for
- * two panels' worth of sums where rows allow. */
+ * Bound. One row: the panel's bytes from memory. Many rows: one VDPBF16PS for 512 products per cycle on a full-rate 512-bit unit, and as many loads of broadcast
+ * pairs. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "chip/cpu/kernels.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define ROWS_AT_ONCE 12
+#define ROWS_AT_ONCE 8
 
 static ALWAYS_INLINE __m512bh broadcast_pair(const uint16_t *pair)
 {
@@ -20,23 +20,34 @@ static ALWAYS_INLINE __m512bh broadcast_pair(const uint16_t *pair)
     return (__m512bh)_mm512_set1_epi32(word);
 }
 
+/* Both lines, or, where rows take two passes over a panel, one in each, so that memory works all the time. */
+static ALWAYS_INLINE void fetch_ahead(const struct panel_job *job, const uint8_t *weights, int32_t first_row)
+{
+    const char *lines = (const char *)weights + job->ahead;
+    if (!job->ahead || first_row > ROWS_AT_ONCE)
+        return;
+    if (job->n_rows > ROWS_AT_ONCE) {
+        _mm_prefetch(lines + (first_row ? 64 : 0), _MM_HINT_T1);
+        return;
+    }
+    _mm_prefetch(lines, _MM_HINT_T0);
+    _mm_prefetch(lines + 64, _MM_HINT_T0);
+}
+
 /* Two accumulators per output: even and odd pairs, counted from the segment's first; added at the end. */
 static ALWAYS_INLINE void multiply_rows(int n_rows, const struct panel_job *job, int32_t first_row)
 {
     __m512 sums[ROWS_AT_ONCE][2];
     const uint16_t *x = job->x_bf16 + first_row * job->x_stride;
     const uint8_t *panel = job->panel;
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++)
         sums[r][0] = sums[r][1] = _mm512_setzero_ps();
     int32_t c = job->first;
     for (; c + 4 <= job->last; c += 4) {
         __m512bh even = (__m512bh)_mm512_loadu_si512(panel + c * 32), odd = (__m512bh)_mm512_loadu_si512(panel + c * 32 + 64);
-        if (first_row == 0 && job->ahead) {
-            _mm_prefetch((const char *)panel + c * 32 + job->ahead, _MM_HINT_T0);
-            _mm_prefetch((const char *)panel + c * 32 + job->ahead + 64, _MM_HINT_T0);
-        }
-#pragma GCC unroll 12
+        fetch_ahead(job, panel + c * 32, first_row);
+#pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++) {
             const uint16_t *pairs = x + r * job->x_stride + c;
             sums[r][0] = _mm512_dpbf16_ps(sums[r][0], even, broadcast_pair(pairs));
@@ -45,11 +56,11 @@ static ALWAYS_INLINE void multiply_rows(int n_rows, const struct panel_job *job,
     }
     for (int i = 0; c < job->last; c += 2, i++) {
         __m512bh weights = (__m512bh)_mm512_loadu_si512(panel + c * 32);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++)
             sums[r][i] = _mm512_dpbf16_ps(sums[r][i], weights, broadcast_pair(x + r * job->x_stride + c));
     }
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++)
         _mm512_storeu_ps(job->out + (first_row + r) * job->out_stride, _mm512_add_ps(sums[r][0], sums[r][1]));
 }
