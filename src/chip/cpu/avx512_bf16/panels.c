@@ -1,9 +1,9 @@
 /* AVX-512 BF16: panels of bf16 weights by VDPBF16PS, which multiplies pairs of bf16 and adds both products to an fp32 sum; everything else is avx512's. The
- * input is rounded to bf16 first. The instruction rounds to nearest even, flushes denormals, and adds the pair's second product first, each addition
- * rounded; what it does with the pair is the same for one row and for many, and that is all the canonical order needs.
+ * input is rounded to bf16 first. The instruction rounds to nearest even and flushes denormals; as its manual has it, the pair's second product is added
+ * first. What it does with a pair is the same for one row and for many, and that is all the canonical order needs.
  *
- * Bound. One row: the panel's bytes from memory. Many rows: one VDPBF16PS for 512 products per cycle on a full-rate 512-bit unit, and as many loads of broadcast
- * pairs. */
+ * Bound. One row: the panel's bytes from memory. Many rows: one VDPBF16PS for 512 products per cycle on a full-rate 512-bit unit, and as many loads of
+ * broadcast pairs. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
