@@ -187,7 +187,7 @@ static int32_t add_rope(struct ascend_plan *plan, const struct ascend_profile *p
     for (int32_t t = 0; t < plan->n_ropes; t++) {
         const struct rope_table *found = &plan->ropes[t];
         if (found->rotary_width == table.rotary_width && found->head_width == table.head_width && found->pairing == table.pairing &&
-            memcmp(&found->magnitude, &table.magnitude, sizeof table.magnitude) == 0 && found->form == table.form &&
+            !(found->magnitude < table.magnitude) && !(found->magnitude > table.magnitude) && found->form == table.form &&
             memcmp(found->frequencies, table.frequencies, (size_t)table.rotary_width / 2 * sizeof *table.frequencies) == 0)
             return t;
     }
