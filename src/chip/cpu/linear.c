@@ -249,6 +249,8 @@ static void multiply_segments(panel_kernel kernel, const struct cpu_weight *weig
         }
         push_segment(&tree, s, sums, filled, n);
     }
+    job->out = out;
+    job->out_stride = out_stride;
     while (1 << depth < weight->segments)
         depth++;
     for (int32_t r = 0; r < job->n_rows; r++)

@@ -290,7 +290,7 @@ static void read_scales(enum panel_kind kind, const uint8_t *header, uint32_t b,
         *minimum = m;
         return;
     }
-    int byte = (int8_t)scales[(format->halves ? half * PANEL_OUTPUTS : 0) + lane];
+    int byte = panel_signed_byte(scales[(format->halves ? half * PANEL_OUTPUTS : 0) + lane]);
     int minimum_byte = !format->minima ? 0 : format->halves ? byte >> 4 & 15 : scales[PANEL_OUTPUTS + lane];
     if (format->minima && format->halves)
         byte &= 15;

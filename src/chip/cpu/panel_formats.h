@@ -77,6 +77,12 @@ static const struct panel_format panel_formats[PANEL_KIND_COUNT] = {
     [PANEL_BF16] = {.type = TENSOR_BF16, .bits = 16},
 };
 
+/* A byte scale as what it means. */
+static inline __attribute__((always_inline)) int panel_signed_byte(uint8_t byte)
+{
+    return byte < 128 ? byte : byte - 256;
+}
+
 static inline __attribute__((always_inline)) bool panel_has_byte_scales(enum panel_kind kind)
 {
     return panel_formats[kind].group_blocks == 8;

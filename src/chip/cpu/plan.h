@@ -203,12 +203,12 @@ struct cpu_plan {
     struct residual *residuals;     /* [tile][most_residuals], where there are several tiles */
     int32_t *n_residuals;           /* [tile] */
     int64_t most_residuals;
-    bool products_of_bf16;
     struct worker_scratch *scratch; /* [n_workers] */
     int32_t n_workers;
     struct attention_tile *tiles; /* [max_tokens], of the step */
     int32_t n_tiles;
-    bool single_rows;         /* no sequence has more than one row */
+    bool single_rows; /* no sequence has more than one row */
+    bool products_of_bf16;
     int32_t *sequence_of_row; /* [max_tokens] */
     int32_t *token_ids;       /* [max_tokens], sources resolved */
     const struct step *step;  /* in flight, or NULL */

@@ -258,14 +258,15 @@ int cpu_weights_load(const struct program *program, struct cpu_weight *weights, 
     loader.pieces = mem_alloc_array(n, loader.piece_bytes);
     loader.codes = mem_zalloc_array(n, sizeof *loader.codes);
     loader.errors = mem_zalloc_array(n, sizeof *loader.errors);
-    if (!loader.pieces || !loader.codes || !loader.errors)
-        code = error_no_memory(err, "reading the weights");
-    else
+    if (loader.pieces && loader.codes && loader.errors) {
         pool_run(pool, load_share, &loader);
-    for (size_t w = 0; w < n && !code; w++) {
-        code = loader.codes[w];
-        if (code && err)
-            *err = loader.errors[w];
+        for (size_t w = 0; w < n && !code; w++) {
+            code = loader.codes[w];
+            if (code && err)
+                *err = loader.errors[w];
+        }
+    } else {
+        code = error_no_memory(err, "reading the weights");
     }
     mem_free(loader.pieces);
     mem_free(loader.codes);

@@ -64,7 +64,7 @@ static ALWAYS_INLINE void load_scales(enum panel_kind kind, const uint8_t *heade
             block->minima[0][lane] = m;
             continue;
         }
-        int first = (int8_t)scales[lane], second = (int8_t)scales[PANEL_OUTPUTS + lane];
+        int first = panel_signed_byte(scales[lane]), second = panel_signed_byte(scales[PANEL_OUTPUTS + lane]);
         if (format->minima && format->halves) {
             block->minima[0][lane] = (float)(first >> 4 & 15) * (0.0f - m);
             block->minima[1][lane] = (float)(second >> 4 & 15) * (0.0f - m);

@@ -54,8 +54,10 @@ static ALWAYS_INLINE void load_codes(enum panel_kind kind, const uint8_t *codes,
     for (int i = 0; i < bits; i++)
         part[i] = _mm512_loadu_si512(codes + 64 * i);
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; j++)
+    for (int j = 0; j < 8; j++) {
+        /* cppcheck-suppress uninitvar ; only registers of the kind's bits are read */
         w[j] = low == 8 ? part[j] : low == 4 ? move_bits(part[j % 4], j < 4 ? 0 : 4, 4, 0) : move_bits(part[j / 4], 2 * (j % 4), 2, 0);
+    }
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
         if (bits == 5 || bits == 3)

@@ -38,7 +38,7 @@ static void load_byte_scales(const struct panel_format *format, const uint8_t *h
 {
     for (int lane = 0; lane < PANEL_OUTPUTS; lane++) {
         float d = load_half(header, lane), m = 0.0f - load_half(header + 32, lane);
-        int first = (int8_t)bytes[lane], second = (int8_t)bytes[PANEL_OUTPUTS + lane];
+        int first = panel_signed_byte(bytes[lane]), second = panel_signed_byte(bytes[PANEL_OUTPUTS + lane]);
         if (format->minima && format->halves) {
             block->minima[0][lane] = (float)(first >> 4 & 15) * m;
             block->minima[1][lane] = (float)(second >> 4 & 15) * m;
