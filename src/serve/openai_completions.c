@@ -61,10 +61,12 @@ static void add_logprobs(const struct generation *generation, json_t *lists, con
 {
     for (int32_t i = 0; i < event->n_tokens && event->n_logprobs; i++) {
         json_t *token = openai_token_logprob(generation->server, event->logprobs + (int64_t)i * event->n_logprobs, event->n_logprobs);
-        json_t *top = json_object(), *list = json_object_get(token, "top_logprobs"), *one;
-        size_t k;
+        json_t *top = json_object(), *list = json_object_get(token, "top_logprobs");
         json_object_set(top, json_string_value(json_object_get(token, "token")), json_object_get(token, "logprob"));
-        json_array_foreach(list, k, one) json_object_set(top, json_string_value(json_object_get(one, "token")), json_object_get(one, "logprob"));
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            json_t *one = json_array_get(list, k);
+            json_object_set(top, json_string_value(json_object_get(one, "token")), json_object_get(one, "logprob"));
+        }
         json_array_append(json_object_get(lists, "tokens"), json_object_get(token, "token"));
         json_array_append(json_object_get(lists, "token_logprobs"), json_object_get(token, "logprob"));
         json_array_append_new(json_object_get(lists, "top_logprobs"), top);

@@ -218,7 +218,7 @@ static void add_utf8_range(struct grammar_builder *builder, int32_t start, int32
     }
     int32_t at = start;
     for (int i = 0; i < n; i++) {
-        int shift = 6 * (n - 1 - i);
+        unsigned shift = 6u * (unsigned)(n - 1 - i);
         uint8_t mark = i ? 0x80 : marks[n];
         uint32_t low = i ? (first >> shift) & 0x3F : first >> shift, high = i ? (last >> shift) & 0x3F : last >> shift;
         int32_t next = i == n - 1 ? end : builder_node(builder);
