@@ -34,9 +34,9 @@ static void check_values(const struct command *command, const struct arguments *
 static void check_biases(const struct option_value *value)
 {
     struct sampan_logit_bias *biases;
-    int32_t n_biases;
+    size_t n_biases;
     logit_bias_parse(value, &biases, &n_biases);
-    require(n_biases >= 0 && n_biases <= LIMIT_LOGIT_BIASES, "a number of biases");
+    require(n_biases <= LIMIT_LOGIT_BIASES, "a number of biases");
     free(biases);
 }
 

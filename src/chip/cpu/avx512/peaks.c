@@ -5,8 +5,8 @@
 
 enum { ACCUMULATORS = 16 };
 
-static volatile float float_sink; /* so that the sums are made */
-static volatile int integer_sink;
+static _Thread_local volatile float float_sink; /* so that the sums are made */
+static _Thread_local volatile int integer_sink;
 
 static uint64_t spin_floats(uint64_t rounds)
 {

@@ -7,7 +7,7 @@ enum { ACCUMULATORS = 10, FLOATS = 4 };
 
 typedef float vector __attribute__((vector_size(FLOATS * sizeof(float))));
 
-static volatile float sink; /* so that the sums are made */
+static _Thread_local volatile float sink; /* so that the sums are made */
 
 uint64_t cpu_spin_portable(enum chip_rate rate, uint64_t rounds)
 {
