@@ -58,7 +58,7 @@ static int compile(size_t row, const struct option_value *value, sampan_model *m
             return cli_fail("%s", err.message);
         source = file;
     }
-    int status = sampan_grammar_compile(model, rows[row].kind, source, length, grammar) ? session_fail() : EXIT_OK;
+    int status = sampan_grammar_compile(model, (int32_t)rows[row].kind, source, length, grammar) ? session_fail() : EXIT_OK;
     mem_free(choices);
     mem_free(file);
     return status;

@@ -285,7 +285,7 @@ static int compile(struct server *server, enum sampan_grammar_kind kind, const c
 {
     if (wishes->grammar)
         return refuse(refusal, 400, parameter, "of response_format, guided_json, guided_regex, guided_choice and grammar only one can be given");
-    int code = sampan_grammar_compile(server->model, kind, source, strlen(source), &wishes->grammar);
+    int code = sampan_grammar_compile(server->model, (int32_t)kind, source, strlen(source), &wishes->grammar);
     if (code)
         return refuse(refusal, http_status_of(code), parameter, "%s: %s", parameter, sampan_error_message());
     wishes->request.grammar = wishes->grammar;

@@ -108,8 +108,8 @@ static acl_tensor make_tensor(struct call_list *list, const struct view *view, b
         contiguous[d] = count;
         count *= view->dims[d];
     }
-    acl_tensor tensor = list->library->create_tensor(view->dims, (uint64_t)view->n_dims, view->type, is_contiguous ? contiguous : view->strides, view->offset,
-                                                     view->is_nz ? ACL_NZ : ACL_ND, view->is_nz ? view->storage : view->dims,
+    acl_tensor tensor = list->library->create_tensor(view->dims, (uint64_t)view->n_dims, (int)view->type, is_contiguous ? contiguous : view->strides,
+                                                     view->offset, view->is_nz ? ACL_NZ : ACL_ND, view->is_nz ? view->storage : view->dims,
                                                      view->is_nz ? 4 : (uint64_t)view->n_dims, view->data);
     if (!is_owned) {
         if (!tensor)

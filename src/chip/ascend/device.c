@@ -344,7 +344,7 @@ static int copy_pieces(struct ascend_chip *chip, char *to, const char *from, uin
 {
     for (uint64_t at = 0; at < bytes; at += COPY_PIECE) {
         uint64_t piece = bytes - at < COPY_PIECE ? bytes - at : COPY_PIECE;
-        int code = chip->library->copy(to + at, piece, from + at, piece, kind);
+        int code = chip->library->copy(to + at, piece, from + at, piece, (int)kind);
         if (code)
             return ascend_chip_fail(chip, code, err, "copying %" PRIu64 " bytes of %s (aclrtMemcpy)", piece, what);
     }

@@ -47,7 +47,7 @@ static double measure_copy(struct ascend_chip *chip, struct report *report, void
     for (int i = 0; i < RATE_ROUNDS; i++) {
         struct error err = {0};
         uint64_t begun = clock_monotonic_ns();
-        int code = chip->library->copy(to, RATE_BYTES, from, RATE_BYTES, kind);
+        int code = chip->library->copy(to, RATE_BYTES, from, RATE_BYTES, (int)kind);
         uint64_t taken = clock_monotonic_ns() - begun;
         if (code) {
             ascend_chip_fail(chip, code, &err, "copying 64 MiB");

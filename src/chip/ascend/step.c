@@ -197,7 +197,7 @@ static int queue_fresh_blocks(struct ascend_plan *plan, const struct step *step,
 
 static int queue_copy(struct ascend_plan *plan, void *to, const void *from, uint64_t bytes, enum acl_copy_kind kind, const char *what, struct error *err)
 {
-    int code = bytes ? plan->chip->library->copy_async(to, bytes, from, bytes, kind, plan->stream) : 0;
+    int code = bytes ? plan->chip->library->copy_async(to, bytes, from, bytes, (int)kind, plan->stream) : 0;
     return code ? ascend_chip_fail(plan->chip, code, err, "copying %s (aclrtMemcpyAsync)", what) : 0;
 }
 

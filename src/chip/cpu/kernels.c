@@ -96,12 +96,12 @@ void cpu_fill_neon(struct cpu_kernels *kernels)
 #endif
 
 const struct cpu_dialect_row cpu_dialects[DIALECT_COUNT] = {
-    [DIALECT_PORTABLE] = {"portable", "any CPU", always_available, cpu_fill_portable},
-    [DIALECT_NEON] = {"neon", "Armv8.2 with dot products", neon_available, cpu_fill_neon},
-    [DIALECT_AVX2] = {"avx2", "AVX2, FMA, F16C and BMI2", avx2_available, cpu_fill_avx2},
-    [DIALECT_AVX512] = {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", avx512_available, cpu_fill_avx512},
-    [DIALECT_AVX512_BF16] = {"avx512-bf16", "AVX-512 F, BW, VL, DQ, VNNI and BF16", avx512_bf16_available, cpu_fill_avx512_bf16},
-    [DIALECT_AMX] = {"amx", "AMX tiles of int8 and what avx512-bf16 needs", amx_available, cpu_fill_amx, .only_by_name = true},
+    [DIALECT_PORTABLE] = {"portable", "any CPU", always_available, cpu_fill_portable, false},
+    [DIALECT_NEON] = {"neon", "Armv8.2 with dot products", neon_available, cpu_fill_neon, false},
+    [DIALECT_AVX2] = {"avx2", "AVX2, FMA, F16C and BMI2", avx2_available, cpu_fill_avx2, false},
+    [DIALECT_AVX512] = {"avx512", "AVX-512 F, BW, VL, DQ and VNNI", avx512_available, cpu_fill_avx512, false},
+    [DIALECT_AVX512_BF16] = {"avx512-bf16", "AVX-512 F, BW, VL, DQ, VNNI and BF16", avx512_bf16_available, cpu_fill_avx512_bf16, false},
+    [DIALECT_AMX] = {"amx", "AMX tiles of int8 and what avx512-bf16 needs", amx_available, cpu_fill_amx, true},
 };
 
 enum cpu_dialect cpu_best_dialect(void)
